@@ -1,0 +1,201 @@
+package jitney
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// DeadLetter is a delivery that its subscriber could not handle. [Bus.Redeliver] hands it to that
+// subscriber again.
+type DeadLetter struct {
+	// ID is the letter's own, a UUIDv7: letters sort by the time they died first.
+	ID         uuid.UUID
+	Envelope   *Envelope
+	Subscriber string
+	// Reason is one of the Reason constants, Time when the delivery was given up.
+	Reason string
+	Time   time.Time
+	// Attempts is how often the handler was called in all, earlier redeliveries included.
+	Attempts int
+	// History has the attempts that failed, oldest first. Of more than 32 the middle is left out.
+	History []Attempt
+	// Redeliveries counts how often the letter was redelivered and died again.
+	Redeliveries int
+}
+
+// Attempt is what is known of one failed attempt.
+type Attempt struct {
+	Number int       // 1 is the first of its (re)delivery
+	Time   time.Time // when it failed
+	Error  string    // at most 4 KiB
+	Stack  string    // of a panic, at most 16 KiB; else ""
+}
+
+// Why a delivery was given up.
+const (
+	ReasonExhausted = "exhausted" // the retry policy allows no more attempts
+	ReasonPermanent = "permanent" // the handler returned Permanent
+)
+
+// LastError returns the last attempt's error text.
+func (l DeadLetter) LastError() string {
+	if len(l.History) == 0 {
+		return ""
+	}
+	return l.History[len(l.History)-1].Error
+}
+
+// LogValue names the letter in a log record, without payload.
+func (l DeadLetter) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("letter", l.ID.String()),
+		slog.String("subscriber", l.Subscriber),
+		slog.Any("event", l.Envelope),
+		slog.String("reason", l.Reason),
+		slog.Int("attempts", l.Attempts),
+		slog.Int("redeliveries", l.Redeliveries),
+		slog.String("error", l.LastError()))
+}
+
+// DeadLetterStore keeps dead letters. Its methods may be called by several goroutines at once, and
+// return copies: what a caller does to a letter does not change the stored one.
+//
+// Implementations must pass jitneytest.TestDeadLetterStore.
+type DeadLetterStore interface {
+	// Add stores l. A letter with l's ID is replaced. A store that is full returns
+	// ErrDeadLettersFull; the bus then holds the delivery, with its lane, and tries again.
+	Add(ctx context.Context, l DeadLetter) error
+	// Get returns the letter of that id, or an error that wraps ErrNoDeadLetter.
+	Get(ctx context.Context, id uuid.UUID) (DeadLetter, error)
+	// List returns the letters that match f, in the order of their IDs.
+	List(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error)
+	// Count returns how many letters match f, whatever its After and Limit.
+	Count(ctx context.Context, f DeadLetterFilter) (int, error)
+	// Remove deletes the letter of that id, or returns an error that wraps ErrNoDeadLetter.
+	Remove(ctx context.Context, id uuid.UUID) error
+}
+
+// DeadLetterFilter selects letters. A zero field matches all.
+type DeadLetterFilter struct {
+	Subscriber string
+	Type       string
+	Error      string    // a part of the last attempt's error text
+	Since      time.Time // died then or later
+	Until      time.Time // died before
+
+	After uuid.UUID // only greater IDs: the last ID of a page asks for the next one
+	Limit int       // at most so many; 0: all
+}
+
+// Matches reports whether l is among those that f selects, whatever After and Limit say.
+func (f DeadLetterFilter) Matches(l DeadLetter) bool {
+	return (f.Subscriber == "" || f.Subscriber == l.Subscriber) &&
+		(f.Type == "" || l.Envelope != nil && f.Type == l.Envelope.Type) &&
+		(f.Error == "" || strings.Contains(l.LastError(), f.Error)) &&
+		(f.Since.IsZero() || !l.Time.Before(f.Since)) &&
+		(f.Until.IsZero() || l.Time.Before(f.Until))
+}
+
+// What a DeadLetterStore, or Redeliver, answers.
+var (
+	ErrNoDeadLetter    = errors.New("jitney: no such dead letter")
+	ErrDeadLettersFull = errors.New("jitney: dead-letter store full")
+	ErrRedelivering    = errors.New("jitney: dead letter is being redelivered already")
+)
+
+// file is what has gone wrong with a delivery so far.
+type file struct {
+	attempts int       // used up in this (re)delivery
+	first    time.Time // when the first of them failed
+	history  []Attempt
+	holds    int         // times in a row that the inbox or the letter store did not work
+	letter   *DeadLetter // set when only storing it is left to do
+	last     error       // of the last attempt
+}
+
+const maxHistory = 32
+
+// record notes a failed attempt. Past maxHistory it keeps the first half and the latest of the rest.
+func (f *file) record(err error, now time.Time) {
+	if f.attempts == 0 {
+		f.first = now
+	}
+	f.attempts++
+	f.last = err
+	a := Attempt{Number: f.attempts, Time: now, Error: errorText(err)}
+	find(err, func(e error) bool {
+		p, ok := e.(*PanicError)
+		if ok {
+			a.Stack = string(p.Stack)
+		}
+		return ok
+	})
+	f.history = appendAttempts(f.history, a)
+}
+
+func appendAttempts(history []Attempt, more ...Attempt) []Attempt {
+	for _, a := range more {
+		if len(history) == maxHistory {
+			history = append(history[:maxHistory/2], history[maxHistory/2+1:]...)
+		}
+		history = append(history, a)
+	}
+	return history
+}
+
+// letter makes the dead letter of e.
+func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLetter {
+	l := &DeadLetter{
+		Envelope: e.env, Subscriber: s.name, Reason: reason, Time: now,
+		Attempts: e.file.attempts, History: e.file.history,
+	}
+	if e.again == nil {
+		l.ID = ids.next(now)
+		return l
+	}
+	before := e.again.letter
+	l.ID = before.ID
+	l.Attempts += before.Attempts
+	l.Redeliveries = before.Redeliveries + 1
+	l.History = appendAttempts(append([]Attempt(nil), before.History...), l.History...)
+	return l
+}
+
+// bury stores the letter of a delivery that is given up. The delivery keeps its place until then.
+func (s *Subscription) bury(e *entry) verdict {
+	var err error
+	if s.letters != nil {
+		err = contain(func() error { return s.letters.Add(s.life, *e.file.letter) })
+	}
+	if err == nil {
+		return s.finish(e, verdict{ending: dead}, e.file.last)
+	}
+	return s.unburied(e, err)
+}
+
+// unburied is what follows when the letter store has failed with err.
+func (s *Subscription) unburied(e *entry, err error) verdict {
+	s.storeFailed(e, "jitney: dead letter not stored, its delivery is held", err)
+	if s.sync { // its publisher gets the error, and cannot be held
+		return s.finish(e, verdict{ending: dead}, errors.Join(e.file.last, err))
+	}
+	return s.hold(e)
+}
+
+// mourn logs a dead letter, whatever its store will say.
+func (s *Subscription) mourn(l *DeadLetter) {
+	attrs := []slog.Attr{
+		slog.Any("dead_letter", *l),
+		slog.Bool("to_be_stored", s.letters != nil),
+		slog.String("subscribed_at", s.at),
+	}
+	if last := l.History[len(l.History)-1]; last.Stack != "" {
+		attrs = append(attrs, slog.String("stack", last.Stack))
+	}
+	s.bus.log(s.life, slog.LevelError, "jitney: dead letter", attrs...)
+}

@@ -1,0 +1,233 @@
+package jitney
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// result is how one attempt went.
+type result struct {
+	err     error
+	entered bool // the handler was called, as far as is known
+	late    bool
+}
+
+// work is a worker: it runs deliveries until there are no more. A delivery whose code ends the goroutine
+// with runtime.Goexit is passed on to a new worker that takes this one's place, with lost as its failure.
+func (s *Subscription) work(e *entry, lost error) {
+	defer func() {
+		if e == nil {
+			s.workers.Add(-1)
+			s.bus.bell.ring()
+			s.bus.goroutines.Done()
+			return
+		}
+		go s.work(e, &PanicError{Goexit: true, Stack: stack()})
+	}()
+	if e == nil {
+		e = s.queue.take()
+	}
+	for e != nil {
+		v := s.deliver(e, lost)
+		lost = nil
+		e = s.turn(e, v)
+	}
+}
+
+// turn settles e and takes the next delivery.
+func (s *Subscription) turn(e *entry, v verdict) *entry {
+	r := e.again
+	if r == nil || !v.ending.final() {
+		return s.queue.turn(e, v)
+	}
+	s.queue.settle(e, v)
+	s.bus.redelivered(r)
+	return s.queue.take()
+}
+
+func (end ending) final() bool { return end != again && end != held }
+
+// deliver makes one attempt, or learns of its failure, and says what becomes of e.
+func (s *Subscription) deliver(e *entry, lost error) verdict {
+	burying := e.file != nil && e.file.letter != nil
+	switch {
+	case burying && lost != nil:
+		return s.unburied(e, lost)
+	case burying:
+		return s.bury(e)
+	case lost != nil:
+		return s.judge(e, result{err: lost, entered: true})
+	}
+	return s.judge(e, s.attempt(withTrace(s.life, e.env), e))
+}
+
+// deliverSync runs p in its publisher's goroutine, attempt after attempt, and returns the last error.
+func (s *Subscription) deliverSync(ctx context.Context, p parcel) error {
+	e, err := s.queue.begin(p)
+	if err != nil {
+		return err
+	}
+	settled := false
+	defer func() {
+		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
+			s.settleSync(e, s.giveUp(e, &PanicError{Goexit: true, Stack: stack()}))
+		}
+	}()
+	v := s.judge(e, s.attempt(ctx, e))
+	for v.ending == again {
+		s.queue.hold(e)
+		if cause := sleep(ctx, s.life, v.wait); cause != nil {
+			v = s.giveUp(e, cause)
+			break
+		}
+		s.queue.resume(e)
+		v = s.judge(e, s.attempt(ctx, e))
+	}
+	err = nil
+	if v.ending == dead || v.ending == interrupted {
+		err = e.file.last
+	}
+	settled = true
+	s.settleSync(e, v)
+	return err
+}
+
+func (s *Subscription) settleSync(e *entry, v verdict) {
+	r := e.again
+	s.queue.settle(e, v)
+	if r != nil {
+		s.bus.redelivered(r)
+	}
+}
+
+// sleep waits for d, and returns why not if a context ends first.
+func sleep(ctx, life context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-life.Done():
+		return context.Cause(life)
+	}
+}
+
+// attempt calls the handler once, through the chain.
+func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
+	c := &scope{sub: s, parent: parent}
+	c.delivery = Delivery{Envelope: e.env, Subscriber: s.name, Attempt: 1}
+	if e.file != nil {
+		c.delivery.Attempt = e.file.attempts + 1
+	}
+	if e.again != nil {
+		c.delivery.Redeliveries = e.again.letter.Redeliveries + 1
+	}
+	defer c.end()
+	defer func() { r.entered, r.late = c.entered.Load(), c.late }()
+	defer containInto(&r.err)
+	r.err = s.handle(c, e.env.Event)
+	return r
+}
+
+// judge says what becomes of e after an attempt. It looks into r's error, whose methods are anybody's
+// code, and calls the retry policy, which is too.
+func (s *Subscription) judge(e *entry, r result) (v verdict) {
+	if r.err == nil {
+		if r.late {
+			s.queue.count(func(st *Stats) { st.Late++ })
+		}
+		return s.finish(e, verdict{ending: handled}, nil)
+	}
+	if err := contain(func() error { v = s.judgeFailure(e, r); return nil }); err != nil {
+		return s.giveUp(e, err)
+	}
+	return v
+}
+
+func (s *Subscription) judgeFailure(e *entry, r result) verdict {
+	if is(r.err, ErrDuplicate) && !r.entered {
+		return s.skip(e, r.err)
+	}
+	if st := steering(r.err); st != nil && st.way == waySkip {
+		return s.skip(e, r.err)
+	}
+	f := e.open()
+	if s.life.Err() != nil {
+		f.last = r.err
+		return s.finish(e, verdict{ending: interrupted}, r.err)
+	}
+	if in, ok := r.err.(*inboxError); ok && !s.sync { //nolint:errorlint // as deduplicate returned it, or it is a middleware's error
+		s.storeFailed(e, "jitney: inbox failed, its delivery is held", in.err)
+		return s.hold(e)
+	}
+	now := time.Now()
+	f.holds = 0
+	f.record(r.err, now)
+	if is(r.err, ErrKeyReuse) && !r.entered {
+		return s.die(e, ReasonPermanent, now)
+	}
+	wait, again_, reason := s.next(f, r.err, now)
+	if again_ {
+		return verdict{ending: again, wait: wait}
+	}
+	return s.die(e, reason, now)
+}
+
+// giveUp ends a delivery that must not be tried again, whatever the policy says.
+func (s *Subscription) giveUp(e *entry, err error) verdict {
+	now := time.Now()
+	e.open().record(err, now)
+	return s.die(e, ReasonExhausted, now)
+}
+
+func (s *Subscription) die(e *entry, reason string, now time.Time) verdict {
+	e.file.letter = s.letter(e, reason, now)
+	s.mourn(e.file.letter)
+	return s.bury(e)
+}
+
+// open returns e's file, begun if need be.
+func (e *entry) open() *file {
+	if e.file == nil {
+		e.file = &file{}
+	}
+	return e.file
+}
+
+// finish is the one way to the end of a delivery: what came from a dead letter goes back to it.
+func (s *Subscription) finish(e *entry, v verdict, err error) verdict {
+	if e.again != nil {
+		s.answer(e.again, v, err)
+	}
+	return v
+}
+
+// storePolicy paces the tries when an inbox or a letter store does not work.
+var storePolicy = Retry{Attempts: 1 << 30, Base: 100 * time.Millisecond, Max: 30 * time.Second, Jitter: EqualJitter}
+
+// hold keeps e in its place until a store may work again. No attempt is used up.
+func (s *Subscription) hold(e *entry) verdict {
+	wait, _ := storePolicy.Next(e.file.holds, 0, s.random())
+	return verdict{ending: held, wait: wait}
+}
+
+// storeFailed counts a store's failure, and logs the 1st, 2nd, 4th, 8th … in a row for one delivery.
+func (s *Subscription) storeFailed(e *entry, text string, err error) {
+	s.queue.count(func(st *Stats) { st.StoreErrors++ })
+	f := e.open()
+	f.holds++
+	if !powerOfTwo(f.holds) {
+		return
+	}
+	s.bus.log(s.life, slog.LevelError, text,
+		slog.String("subscriber", s.name), slog.Any("event", e.env),
+		slog.Int("times", f.holds), slog.String("error", errorText(err)))
+}
+
+func powerOfTwo[N int | uint64](n N) bool { return n > 0 && n&(n-1) == 0 }
+
+func (s *Subscription) random() float64 { return rand.Float64() }

@@ -1,0 +1,95 @@
+package jitney
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What Publish and Forward refuse an event for. Nobody has been given the event.
+var (
+	ErrNilEvent        = errors.New("jitney: event is nil")
+	ErrInvalidName     = errors.New("jitney: invalid name")
+	ErrTypeConflict    = errors.New("jitney: event name belongs to another Go type")
+	ErrKeyTooLarge     = errors.New("jitney: event key is too large")
+	ErrHopLimit        = errors.New("jitney: chain of causes is too long")
+	ErrInvalidEnvelope = errors.New("jitney: invalid envelope")
+)
+
+// Why a subscriber, or a whole bus, did not take an event.
+var (
+	// ErrClosed is what a bus says from the start of Shutdown on to everybody but its own handlers.
+	ErrClosed = errors.New("jitney: closed")
+	// ErrQueueFull is what a full queue says: at once with overflow policy Reject, and with Block when
+	// the publisher's context or the bus's publish timeout ended first.
+	ErrQueueFull = errors.New("jitney: queue full")
+	// ErrOverflow is what a handler's Publish gets when a queue has used up its reserve too.
+	ErrOverflow = errors.New("jitney: queue and its reserve full")
+	// ErrNoSubscription says that no subscription of that name is open.
+	ErrNoSubscription = errors.New("jitney: no such subscription")
+)
+
+// Why a context given to a handler has ended (context.Cause).
+var (
+	// ErrTimeout: the attempt took longer than WithTimeout allows.
+	ErrTimeout = errors.New("jitney: handler timeout")
+	// ErrDeadline: Shutdown or Close waited as long as its context allowed.
+	ErrDeadline = errors.New("jitney: shutdown deadline")
+	// ErrDeliveryEnded: the handler has returned.
+	ErrDeliveryEnded = errors.New("jitney: delivery ended")
+)
+
+// What misuse from inside a handler is answered with.
+var (
+	// ErrReentrant: a handler asked the bus to wait for that very handler.
+	ErrReentrant = errors.New("jitney: called from the handler it would wait for")
+	// ErrCalledTwice: a middleware called its next handler a second time for one attempt.
+	ErrCalledTwice = errors.New("jitney: handler called twice in one attempt")
+	// ErrForeignContext: a middleware called its next handler with a context that does not stem from its own.
+	ErrForeignContext = errors.New("jitney: middleware replaced the delivery's context")
+)
+
+// PublishError says which subscribers did not take an event. Every other subscriber has taken it:
+// Forward(ctx, e.Envelope, e.Subscribers()...) tries again without repeating it for them.
+type PublishError struct {
+	Envelope *Envelope
+	Refusals []Refusal // in the order of subscription, at least one
+}
+
+// Refusal is one subscriber's reason not to take an event: a full queue, the end of the publisher's
+// context, or, from a subscription made WithSync, what its handler returned.
+type Refusal struct {
+	Subscriber string
+	Err        error
+}
+
+func (e *PublishError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "jitney: publish %s", e.Envelope)
+	for i, r := range e.Refusals {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		fmt.Fprintf(&b, "%sto %s: %s", sep, r.Subscriber, errorText(r.Err))
+	}
+	return b.String()
+}
+
+// Unwrap returns each subscriber's reason.
+func (e *PublishError) Unwrap() []error {
+	errs := make([]error, len(e.Refusals))
+	for i, r := range e.Refusals {
+		errs[i] = r.Err
+	}
+	return errs
+}
+
+// Subscribers returns the names of those that did not take the event.
+func (e *PublishError) Subscribers() []string {
+	names := make([]string, len(e.Refusals))
+	for i, r := range e.Refusals {
+		names[i] = r.Subscriber
+	}
+	return names
+}

@@ -1,0 +1,184 @@
+package jitney
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Event is a fact that one module tells the others, such as "an order was placed".
+//
+// EventType returns the fact's stable name, by convention module.past_participle ("orders.placed"). It
+// is 1 to 200 bytes of printable UTF-8 without spaces, it must not depend on the value, and it outlives
+// the Go type: a name belongs to one Go type for the life of a [Bus].
+//
+// An event may have two more methods:
+//
+//	EventKey() string   // events of one key are handled in the order of Publish; at most 1 KiB; default ""
+//	EventVersion() int  // version of the payload's shape, at least 1; default 1
+//
+// A published event is shared by all its subscribers, who run at the same time: from Publish on, nobody
+// may change it or anything it points to. The bus never does.
+type Event interface {
+	EventType() string
+}
+
+type keyed interface{ EventKey() string }
+
+type versioned interface{ EventVersion() int }
+
+// Limits on what names and keys may be.
+const (
+	maxName = 200
+	maxKey  = 1 << 10
+)
+
+// Envelope is an event with what the bus knows of it. It is made by [Bus.Publish], shared by all
+// subscribers, and not changed by anybody afterwards.
+type Envelope struct {
+	// ID is a UUIDv7. Within a process, a later Publish has a greater ID.
+	ID uuid.UUID
+	// Type is what EventType returned, and Version what EventVersion did (1 without that method).
+	Type    string
+	Version int
+	// Time is when Publish was called.
+	Time time.Time
+	// Source names the program that published the event; see WithSource.
+	Source string
+	// Key is what EventKey returned; "" without that method.
+	Key string
+	// CorrelationID is the same for all events of one flow. It is never empty on a published event: an
+	// event that starts a flow takes the id from its context (see WithCorrelation), or else its own ID.
+	CorrelationID string
+	// CausationID is the ID of the event whose handler published this one; uuid.Nil if none did.
+	CausationID uuid.UUID
+	// Hops counts the events in the chain of causes before this one; see WithHopLimit.
+	Hops int
+	// Headers are strings that travel with the event: the trace context, and what publish hooks add.
+	Headers map[string]string
+	// Event is the event itself, of the Go type it was published as.
+	Event Event
+}
+
+// LogValue names the event in a log record. It shows neither payload nor key nor headers.
+func (e *Envelope) LogValue() slog.Value {
+	if e == nil {
+		return slog.StringValue("<nil>")
+	}
+	return slog.GroupValue(
+		slog.String("type", e.Type),
+		slog.String("id", e.ID.String()),
+		slog.String("correlation_id", e.CorrelationID))
+}
+
+// String names the event without its payload.
+func (e *Envelope) String() string {
+	if e == nil {
+		return "<nil>"
+	}
+	return e.Type + " " + e.ID.String()
+}
+
+// GoString is String: %#v must not show the payload either.
+func (e *Envelope) GoString() string { return "jitney.Envelope(" + e.String() + ")" }
+
+// Delivery is one attempt to hand an envelope to one subscriber. A handler finds its own with
+// [FromContext].
+type Delivery struct {
+	*Envelope
+	// Subscriber is the name given to Subscribe; "" outside a handler.
+	Subscriber string
+	// Attempt is 1 the first time; 0 outside a handler.
+	Attempt int
+	// Redeliveries counts how often the delivery has come back from the dead letters.
+	Redeliveries int
+}
+
+// FromContext returns the delivery that the handler called with ctx is working on. It is never nil:
+// outside a handler it has an empty Envelope, with the CorrelationID that WithCorrelation put into ctx.
+func FromContext(ctx context.Context) *Delivery {
+	if s := scopeOf(ctx); s != nil {
+		d := s.delivery
+		return &d
+	}
+	return &Delivery{Envelope: &Envelope{CorrelationID: correlationOf(ctx)}}
+}
+
+type correlationKey struct{}
+
+// WithCorrelation returns a context whose publishes carry id as their CorrelationID: an HTTP request's
+// id, say. Any string will do; "" is ignored. Within a handler it replaces the correlation id of the
+// event being handled.
+func WithCorrelation(ctx context.Context, id string) context.Context {
+	if id == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, correlationKey{}, &id)
+}
+
+func correlationOf(ctx context.Context) string {
+	if id, ok := ctx.Value(correlationKey{}).(*string); ok {
+		return *id
+	}
+	return ""
+}
+
+// seal makes the envelope of an event that is published with ctx at now.
+func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, r *route, err error) {
+	defer containInto(&err)
+	r, err = b.routes.of(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	env = &Envelope{
+		ID: ids.next(now), Type: r.name, Version: 1, Time: now, Source: b.source, Event: e,
+		CorrelationID: correlationOf(ctx),
+	}
+	if v, ok := e.(versioned); ok {
+		env.Version = v.EventVersion()
+	}
+	if k, ok := e.(keyed); ok {
+		env.Key = k.EventKey()
+	}
+	if cause := scopeOf(ctx); cause != nil {
+		env.CausationID = cause.delivery.ID
+		env.Hops = cause.delivery.Hops + 1
+	}
+	if env.CorrelationID == "" {
+		env.CorrelationID = env.ID.String()
+	}
+	injectTrace(ctx, env)
+	for _, hook := range b.hooks {
+		if err := hook(ctx, env); err != nil {
+			return nil, nil, fmt.Errorf("refused by a publish hook: %w", err)
+		}
+	}
+	return env, r, b.check(ctx, env, r)
+}
+
+// check says what is wrong with an envelope, whoever made it.
+func (b *Bus) check(ctx context.Context, env *Envelope, r *route) error {
+	switch {
+	case env.ID == uuid.Nil:
+		return fmt.Errorf("%w: no ID", ErrInvalidEnvelope)
+	case env.Type != r.name:
+		return fmt.Errorf("%w: Type is %q, the event's is %q", ErrInvalidEnvelope, clip(env.Type, maxName), r.name)
+	case env.Version < 1:
+		return fmt.Errorf("%w: version %d of %s", ErrInvalidEnvelope, env.Version, r.name)
+	case len(env.Key) > maxKey:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrKeyTooLarge, len(env.Key), maxKey)
+	case env.Hops > b.hopLimit:
+		return fmt.Errorf("%w: %s", ErrHopLimit, path(ctx, env))
+	}
+	return nil
+}
+
+// path tells where a chain of causes that is too long ends.
+func path(ctx context.Context, env *Envelope) string {
+	d := FromContext(ctx)
+	return fmt.Sprintf("%s would be hop %d of flow %q, published by %s while it handled %s",
+		env.Type, env.Hops, clip(env.CorrelationID, maxName), d.Subscriber, d.Type)
+}

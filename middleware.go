@@ -1,0 +1,119 @@
+package jitney
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// Handler handles one event of any type. It is what a [Middleware] wraps; FromContext(ctx) tells which
+// delivery it is.
+type Handler func(ctx context.Context, e Event) error
+
+// Middleware wraps a handler. It is called once, at Subscribe, and what it returns once per attempt:
+//
+//	bus middleware → subscription middleware → timeout → inbox → panic barrier → handler
+//
+// and around all of it retry, and around that dead letters. Only the order of middlewares among
+// themselves is free: the first one given is the outermost.
+//
+// A middleware that returns without calling next has handled the attempt itself: nil settles the
+// delivery. It may pass on another event of the same type, and a context derived from its own. It must
+// not call next twice in an attempt (ErrCalledTwice) nor after it has returned (ErrForeignContext).
+type Middleware func(next Handler) Handler
+
+// PanicError is the error of an attempt in which user code panicked, or ended its goroutine with
+// runtime.Goexit, as t.FailNow does. It unwraps to the panic's value if that is an error.
+type PanicError struct {
+	Value  any    // what was given to panic; nil after Goexit
+	Goexit bool   // runtime.Goexit, not panic
+	Stack  []byte // of the goroutine, at most 16 KiB
+}
+
+func (e *PanicError) Error() string {
+	if e.Goexit {
+		return "runtime.Goexit called"
+	}
+	if err, ok := e.Value.(error); ok {
+		return "panic: " + errorText(err)
+	}
+	return "panic: " + valueText(e.Value)
+}
+
+// Unwrap returns the panic's value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// valueText formats a panic's value. fmt contains what its String method may do.
+func valueText(v any) string { return clip(fmt.Sprint(v), maxErrorText) }
+
+// containInto, deferred, turns a panic into *err.
+func containInto(err *error) {
+	if r := recover(); r != nil {
+		*err = &PanicError{Value: r, Stack: stack()}
+	}
+}
+
+// contain calls f, which may be anybody's code, and returns its panic as an error.
+func contain(f func() error) (err error) {
+	defer containInto(&err)
+	return f()
+}
+
+func stack() []byte {
+	s := debug.Stack()
+	return s[:min(len(s), maxStack)]
+}
+
+// chain wraps h in everything that one attempt goes through.
+func (s *Subscription) chain(h Handler, own []Middleware) Handler {
+	h = s.guard(h)
+	if s.inbox != nil {
+		h = s.deduplicate(h)
+	}
+	if s.timeout > 0 {
+		h = s.limit(h)
+	}
+	for i := len(own) - 1; i >= 0; i-- {
+		h = own[i](h)
+	}
+	return h
+}
+
+// guard is the panic barrier, and what keeps middlewares to their contract.
+func (s *Subscription) guard(h Handler) Handler {
+	return func(ctx context.Context, e Event) (err error) {
+		c := scopeOf(ctx)
+		if c == nil || c.sub != s || !c.alive() {
+			return ErrForeignContext
+		}
+		if c.entered.Swap(true) {
+			return ErrCalledTwice
+		}
+		defer containInto(&err)
+		return h(ctx, e)
+	}
+}
+
+// limit gives an attempt the subscription's timeout.
+func (s *Subscription) limit(next Handler) Handler {
+	cause := fmt.Errorf("%w after %v", ErrTimeout, s.timeout)
+	return func(ctx context.Context, e Event) error {
+		c := scopeOf(ctx)
+		ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, cause)
+		defer cancel()
+		err := next(ctx, e)
+		if ctx.Err() == nil || context.Cause(ctx) != cause {
+			return err
+		}
+		if err == nil {
+			if c != nil {
+				c.late = true
+			}
+			return nil
+		}
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+}

@@ -1,0 +1,215 @@
+package jitney
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Option configures a [Bus]. Every [SubscribeOption] is one too: given to New it is the default of all
+// subscriptions. The order of options does not matter, but for that of middlewares.
+type Option interface {
+	applyBus(*busConfig)
+}
+
+// SubscribeOption configures a [Subscription].
+type SubscribeOption interface {
+	Option
+	applySubscription(*subscribeConfig)
+}
+
+type busConfig struct {
+	logger         *slog.Logger
+	source         string
+	hooks          []func(context.Context, *Envelope) error
+	publishTimeout time.Duration
+	grace          time.Duration
+	hopLimit       int
+	defaults       []SubscribeOption
+}
+
+type subscribeConfig struct {
+	buffer      int
+	reserve     int
+	overflow    Overflow
+	workers     int
+	sync        bool
+	timeout     time.Duration
+	slow        time.Duration
+	retry       RetryPolicy
+	letters     DeadLetterStore
+	inbox       Inbox
+	businessKey func(Event) string
+	middlewares []Middleware
+}
+
+func newBusConfig(opts []Option) busConfig {
+	c := busConfig{
+		logger:         slog.Default(),
+		publishTimeout: 30 * time.Second,
+		grace:          5 * time.Second,
+		hopLimit:       100,
+	}
+	for _, o := range opts {
+		o.applyBus(&c)
+	}
+	return c
+}
+
+func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
+	c := subscribeConfig{buffer: 1024, reserve: 65536, slow: 5 * time.Second}
+	for _, o := range defaults {
+		o.applySubscription(&c)
+	}
+	for _, o := range opts {
+		o.applySubscription(&c)
+	}
+	return c
+}
+
+type busOption func(*busConfig)
+
+func (o busOption) applyBus(c *busConfig) { o(c) }
+
+type subscribeOption func(*subscribeConfig)
+
+func (o subscribeOption) applyBus(c *busConfig) { c.defaults = append(c.defaults, o) }
+
+func (o subscribeOption) applySubscription(c *subscribeConfig) { o(c) }
+
+// WithLogger sets where the bus logs. Default slog.Default(), as it is when New is called.
+func WithLogger(l *slog.Logger) Option {
+	mustHave("WithLogger", l != nil)
+	return busOption(func(c *busConfig) { c.logger = l })
+}
+
+// WithSource sets the Source of the envelopes that the bus makes: the program's name. Default "".
+func WithSource(name string) Option {
+	return busOption(func(c *busConfig) { c.source = name })
+}
+
+// WithPublishHook adds a function that Publish calls for each envelope it has made, before anybody gets
+// it: to add headers, or to refuse the event by an error. ctx is the publisher's. A hook must not keep
+// the envelope's maps, nor publish. Hooks run in the order given. Forward does not call them. Default
+// none.
+func WithPublishHook(hook func(ctx context.Context, env *Envelope) error) Option {
+	mustHave("WithPublishHook", hook != nil)
+	return busOption(func(c *busConfig) { c.hooks = append(c.hooks, hook) })
+}
+
+// WithPublishTimeout bounds how long a publish waits for room in full queues, even with a context that
+// never ends. Default 30 s.
+func WithPublishTimeout(d time.Duration) Option {
+	mustBe("WithPublishTimeout", d > 0, d)
+	return busOption(func(c *busConfig) { c.publishTimeout = d })
+}
+
+// WithGrace sets how long Shutdown and Close wait, past their context's end, for handlers to notice that
+// theirs has ended. Default 5 s.
+func WithGrace(d time.Duration) Option {
+	mustBe("WithGrace", d >= 0, d)
+	return busOption(func(c *busConfig) { c.grace = d })
+}
+
+// WithHopLimit bounds the chain of events that cause each other: an event that would have more causes
+// before it is refused with ErrHopLimit. Default 100.
+func WithHopLimit(n int) Option {
+	mustBe("WithHopLimit", n > 0, n)
+	return busOption(func(c *busConfig) { c.hopLimit = n })
+}
+
+// WithBuffer sets how many deliveries a queue holds that are not in the handler: those queued and those
+// between two attempts. Default 1024.
+func WithBuffer(n int) SubscribeOption {
+	mustBe("WithBuffer", n > 0, n)
+	return subscribeOption(func(c *subscribeConfig) { c.buffer = n })
+}
+
+// WithReserve sets how many more than its buffer a queue with overflow policy Block holds for
+// publishing handlers, who must not wait. Beyond it they get ErrOverflow. Default 65,536.
+func WithReserve(n int) SubscribeOption {
+	mustBe("WithReserve", n >= 0, n)
+	return subscribeOption(func(c *subscribeConfig) { c.reserve = n })
+}
+
+// WithOverflow sets what a full queue does with one more event. Default Block.
+func WithOverflow(o Overflow) SubscribeOption {
+	mustBe("WithOverflow", o >= Block && o <= DropOldest, int(o))
+	return subscribeOption(func(c *subscribeConfig) { c.overflow = o })
+}
+
+// WithWorkers gives the subscription a lane per key and n goroutines that work them off: events of one
+// key stay in order and are handled one at a time, those of different keys at the same time, and while
+// one key waits for another attempt the others flow. Events without a key share one lane. Even
+// WithWorkers(1) gives up the order across keys. Default: one lane for all events, one goroutine.
+func WithWorkers(n int) SubscribeOption {
+	mustBe("WithWorkers", n > 0, n)
+	return subscribeOption(func(c *subscribeConfig) { c.workers = n })
+}
+
+// WithSync makes the handler run in its publisher's goroutine, within the publisher's context: Publish
+// returns the handler's error. Other subscribers' queues get the event first. There is no queue, so
+// WithBuffer, WithReserve, WithOverflow and WithWorkers have no effect, and as many handlers run at once
+// as publishers publish. Retries are waited for in Publish. Default: a queue and a goroutine.
+func WithSync() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.sync = true })
+}
+
+// WithTimeout ends the context of an attempt after d, with the cause ErrTimeout. A handler that succeeds
+// nevertheless has succeeded. Default 0: no timeout.
+func WithTimeout(d time.Duration) SubscribeOption {
+	mustBe("WithTimeout", d >= 0, d)
+	return subscribeOption(func(c *subscribeConfig) { c.timeout = d })
+}
+
+// WithSlowAfter sets when a handler that still runs, or a publisher that still waits for room, is logged
+// by name. 0 switches it off. Default 5 s.
+func WithSlowAfter(d time.Duration) SubscribeOption {
+	mustBe("WithSlowAfter", d >= 0, d)
+	return subscribeOption(func(c *subscribeConfig) { c.slow = d })
+}
+
+// WithRetry sets when a failed delivery is tried again; nil never. Default nil: one attempt.
+func WithRetry(p RetryPolicy) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.retry = p })
+}
+
+// WithDeadLetters sets where deliveries go that are given up; nil only logs and counts them. Default nil.
+func WithDeadLetters(store DeadLetterStore) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.letters = store })
+}
+
+// WithIdempotency makes the handler run once for an event that comes twice, by its ID or by the key of
+// WithIdempotencyKey. Default nil: no inbox.
+func WithIdempotency(inbox Inbox) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.inbox = inbox })
+}
+
+// WithIdempotencyKey derives the inbox's key from the event, for sources that send the same fact twice
+// under two IDs. "" stands for the event's ID. Events of one key must be the same as JSON: another
+// payload under a used key is a dead letter, with ErrKeyReuse, not a duplicate. Default: the event's ID.
+func WithIdempotencyKey(key func(Event) string) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.businessKey = key })
+}
+
+// WithMiddleware wraps the handler; see Middleware. Given to New the middlewares are outside of those
+// given to Subscribe. Default none.
+func WithMiddleware(mw ...Middleware) SubscribeOption {
+	for _, m := range mw {
+		mustHave("WithMiddleware", m != nil)
+	}
+	return subscribeOption(func(c *subscribeConfig) { c.middlewares = append(c.middlewares, mw...) })
+}
+
+func mustBe(option string, ok bool, value any) {
+	if !ok {
+		panic(fmt.Sprintf("jitney: %s(%v): out of range, at %s", option, value, caller()))
+	}
+}
+
+func mustHave(option string, ok bool) {
+	if !ok {
+		panic(fmt.Sprintf("jitney: %s(nil), at %s", option, caller()))
+	}
+}

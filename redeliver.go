@@ -1,0 +1,124 @@
+package jitney
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// redelivery is a dead letter on its way back to its subscriber.
+type redelivery struct {
+	letter DeadLetter
+	result error
+	done   chan struct{} // closed when result is there
+}
+
+var errDropped = errors.New("jitney: dropped by overflow policy DropOldest")
+
+// Redeliver hands a dead letter to the subscriber that could not handle it, and to no other, and waits
+// for the outcome. It returns nil when the event was handled or skipped; the letter is out of the store
+// then. When the delivery has died again Redeliver returns its last error, and the letter stands in the
+// store with the new attempts added to its History. Until then the stored letter stays as it is.
+//
+// Attempts count from one again. If ctx ends first, Redeliver returns an error that wraps its cause, and
+// the delivery, once accepted, goes on.
+//
+// Two redeliveries of one letter run once: the other gets ErrRedelivering, or, when it comes later,
+// ErrNoDeadLetter. A letter whose subscriber is gone is answered with ErrNoSubscription, a call from a
+// handler with ErrReentrant, and one after the start of Shutdown with ErrClosed.
+func (b *Bus) Redeliver(ctx context.Context, letter DeadLetter) error {
+	r, err := b.redeliver(ctx, letter)
+	if err != nil {
+		return fmt.Errorf("jitney: redeliver %s to %s: %w", letter.ID, letter.Subscriber, err)
+	}
+	select {
+	case <-r.done:
+		return r.result
+	case <-ctx.Done():
+		return fmt.Errorf("jitney: redeliver %s to %s, outcome not known yet: %w", letter.ID, letter.Subscriber, context.Cause(ctx))
+	}
+}
+
+// redeliver puts the letter into its subscriber's queue.
+func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, err error) {
+	if b.handles(ctx) {
+		return nil, ErrReentrant
+	}
+	if b.closing.Load() {
+		b.tooLate(ctx, "redelivery", letter.Envelope)
+		return nil, ErrClosed
+	}
+	s := b.routes.named(letter.Subscriber)
+	if s == nil {
+		return nil, ErrNoSubscription
+	}
+	if _, busy := b.redeliveries.LoadOrStore(letter.ID, struct{}{}); busy {
+		return nil, ErrRedelivering
+	}
+	defer func() {
+		if err != nil {
+			b.redeliveries.Delete(letter.ID)
+		}
+	}()
+	if letter, err = s.current(ctx, letter); err != nil {
+		return nil, err
+	}
+	r = &redelivery{letter: letter, done: make(chan struct{})}
+	p := parcel{env: letter.Envelope, at: time.Now().UnixNano(), again: r}
+	if s.sync {
+		// The handler's error comes back as the redelivery's result.
+		if err := s.deliverSync(ctx, p); err != nil && r.result == nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	return r, s.submit(ctx, p)
+}
+
+// current returns the letter as it is in the store now; as given if there is no store.
+func (s *Subscription) current(ctx context.Context, l DeadLetter) (DeadLetter, error) {
+	if s.letters != nil {
+		err := contain(func() (err error) { l, err = s.letters.Get(ctx, l.ID); return err })
+		if err != nil {
+			return l, err
+		}
+	}
+	if l.ID == uuid.Nil || l.Envelope == nil || l.Envelope.Event == nil {
+		return l, fmt.Errorf("%w: the dead letter has no event", ErrInvalidEnvelope)
+	}
+	r, err := s.bus.routes.of(l.Envelope.Event)
+	if err != nil {
+		return l, err
+	}
+	if !s.wants(r.typ) {
+		return l, fmt.Errorf("%w: %s takes %s, not %s", ErrTypeConflict, s.name, s.EventType(), reflect.TypeOf(l.Envelope.Event))
+	}
+	return l, nil
+}
+
+// answer keeps r's outcome, and takes a letter that is done with out of the store.
+func (s *Subscription) answer(r *redelivery, v verdict, err error) {
+	r.result = err
+	if s.letters == nil || v.ending != handled && v.ending != skipped {
+		return
+	}
+	err = contain(func() error { return s.letters.Remove(s.life, r.letter.ID) })
+	if err == nil || is(err, ErrNoDeadLetter) {
+		return
+	}
+	r.result = fmt.Errorf("jitney: handled, but the letter could not be removed: %w", err)
+	s.queue.count(func(st *Stats) { st.StoreErrors++ })
+	s.bus.log(s.life, slog.LevelError, "jitney: redelivered dead letter not removed",
+		slog.Any("dead_letter", r.letter), slog.String("error", errorText(err)))
+}
+
+// redelivered tells whoever waits for r.
+func (b *Bus) redelivered(r *redelivery) {
+	b.redeliveries.Delete(r.letter.ID)
+	close(r.done)
+}

@@ -1,0 +1,85 @@
+package jitney
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// waiter is a publisher that waits for room in a queue.
+type waiter struct {
+	parcel
+	since   time.Time
+	caller  atomic.Pointer[string] // where Publish was called
+	answer  chan error             // nil: accepted
+	reports uint8                  // times the watchdog has named it
+}
+
+// enlist puts p's publisher behind those that wait already. Called with mu held.
+func (q *queue) enlist(p parcel) *waiter {
+	w := &waiter{parcel: p, since: time.Now(), answer: make(chan error, 1)}
+	q.room = append(q.room, w)
+	q.watchdog.arm()
+	return w
+}
+
+// grant lets in as many waiting publishers as there is room for. Called with mu held.
+func (q *queue) grant() {
+	for len(q.room) > 0 && q.stats.Queued+q.stats.Waiting < q.limit {
+		w := q.room[0]
+		q.room = slices.Delete(q.room, 0, 1)
+		q.accept(w.parcel)
+		w.answer <- nil
+	}
+}
+
+// await waits until w's event is accepted; or until ctx or the timer ends, and then it is not.
+func (q *queue) await(ctx context.Context, w *waiter, timeout *time.Timer) error {
+	at := caller()
+	w.caller.Store(&at)
+	var err error
+	select {
+	case err := <-w.answer:
+		return err
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrQueueFull, context.Cause(ctx))
+	case <-timeout.C:
+		timeout.Reset(0) // it has ended for the next queue too
+		err = fmt.Errorf("%w for %v", ErrQueueFull, time.Since(w.since).Round(time.Millisecond))
+	}
+	if !q.withdraw(w) {
+		return <-w.answer
+	}
+	return err
+}
+
+func (q *queue) withdraw(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.room, w)
+	if i < 0 {
+		return false
+	}
+	q.room = slices.Delete(q.room, i, i+1)
+	q.stats.Refused++
+	return true
+}
+
+// caller returns the place outside this package that the package was called from, as file:line.
+func caller() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		outside := !strings.HasPrefix(f.Function, packagePath+".") || strings.HasSuffix(f.File, "_test.go")
+		if outside || !more {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+	}
+}
+
+const packagePath = "github.com/jitney-go/jitney"

@@ -1,0 +1,216 @@
+package jitney
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// errLeft is what a closed subscription tells a publisher that has just missed it.
+var errLeft = errors.New("jitney: subscription closed")
+
+// Unhandled is a delivery that was accepted and not handled.
+type Unhandled struct {
+	Envelope   *Envelope
+	Subscriber string
+	Attempts   int   // used up; an attempt that the deadline interrupted is none
+	Err        error // of the last attempt, or nil
+	// Running says that the handler has not returned: it ignores its context. Nobody can stop it; it
+	// may yet succeed. Since is a time by which it ran already, zero if that is not known.
+	Running bool
+	Since   time.Time
+}
+
+// UnhandledError is what Shutdown and Close return when their context ended too early. It carries each
+// delivery that was not handled, so that the caller can write them down.
+type UnhandledError struct {
+	Op        string // "shutdown", or "close " and the subscriber
+	Cause     error  // why it did not wait longer
+	Unhandled []Unhandled
+}
+
+func (e *UnhandledError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "jitney: %s: %d deliveries not handled (%s)", e.Op, len(e.Unhandled), errorText(e.Cause))
+	for i, u := range e.Unhandled {
+		if i == 10 {
+			fmt.Fprintf(&b, "; and %d more", len(e.Unhandled)-i)
+			break
+		}
+		fmt.Fprintf(&b, "; %s to %s", u.Envelope, u.Subscriber)
+		if u.Running {
+			b.WriteString(", whose handler ignores its context")
+		}
+	}
+	return b.String()
+}
+
+// Unwrap returns ErrDeadline and the cause.
+func (e *UnhandledError) Unwrap() []error { return []error{ErrDeadline, e.Cause} }
+
+// Shutdown ends the bus. From its start on, everybody but the bus's own handlers gets ErrClosed for a
+// publish; a publisher that waits for room already is still served. What has been accepted is handled,
+// and so is what handlers publish meanwhile; then Shutdown returns nil.
+//
+// When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
+// further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
+// [*UnhandledError] that has all deliveries which were not handled; a handler that has not returned by
+// then is named in it. An attempt that failed because it was interrupted is not used up. All other
+// goroutines of the bus have ended.
+//
+// Further calls, at the same time or later, return the same result; if the context of any of them ends,
+// Shutdown stops waiting. Called with a handler's context, it does nothing and returns ErrReentrant.
+func (b *Bus) Shutdown(ctx context.Context) error {
+	if b.handles(ctx) {
+		return fmt.Errorf("jitney: shutdown: %w", ErrReentrant)
+	}
+	b.shutdown.Do(func() {
+		b.closing.Store(true)
+		go func() {
+			defer close(b.down)
+			b.result = b.drain()
+		}()
+	})
+	stop := context.AfterFunc(ctx, func() { b.hurry(context.Cause(ctx)) })
+	defer stop()
+	<-b.down
+	return b.result
+}
+
+// drain is Shutdown's own goroutine.
+func (b *Bus) drain() error {
+	subs := b.routes.shut()
+	for _, s := range subs {
+		s.queue.refuse(ErrClosed, nil)
+	}
+	b.bell.until(b.patient.Done(), b.quiet)
+	unhandled := b.end(subs, b.patient, ErrClosed)
+	b.hurry(nil)
+	if len(unhandled) == 0 {
+		b.goroutines.Wait()
+		return nil
+	}
+	return &UnhandledError{"shutdown", context.Cause(b.patient), unhandled}
+}
+
+// Close takes s off the bus. Events published from its start on are not for s any more. What s has
+// accepted is still handled; then Close returns nil, the handler does not run and will not run again.
+//
+// When ctx ends before that, the same happens as in Shutdown, for s alone. Further calls return the same
+// result. Called with the context of s's own handler, it does nothing and returns ErrReentrant.
+func (s *Subscription) Close(ctx context.Context) error {
+	for c := scopeOf(ctx); c != nil; c = scopeOf(c.parent) {
+		if c.sub == s && c.alive() {
+			return fmt.Errorf("jitney: close %s: %w", s.name, ErrReentrant)
+		}
+	}
+	s.closing.Do(func() {
+		s.bus.routes.leave(s)
+		go func() {
+			defer close(s.closed)
+			s.result = s.drain()
+		}()
+	})
+	stop := context.AfterFunc(ctx, func() { s.hurry(context.Cause(ctx)) })
+	defer stop()
+	<-s.closed
+	return s.result
+}
+
+// drain is Close's own goroutine.
+func (s *Subscription) drain() error {
+	s.queue.refuse(errLeft, errLeft)
+	s.bus.bell.until(s.patient.Done(), func() bool { return s.Stats().Oldest.IsZero() })
+	unhandled := s.bus.end([]*Subscription{s}, s.patient, errLeft)
+	s.hurry(nil)
+	s.bus.bury(s)
+	if len(unhandled) == 0 {
+		return nil
+	}
+	return &UnhandledError{"close " + s.name, context.Cause(s.patient), unhandled}
+}
+
+// bury forgets s but for its account.
+func (b *Bus) bury(s *Subscription) {
+	b.goneMu.Lock()
+	defer b.goneMu.Unlock()
+	b.gone = b.gone.add(s.Stats())
+	b.gone.Oldest = time.Time{}
+	b.routes.forget(s)
+}
+
+// end ends the workers of subs: at once if there is nothing left to do, else by force. It returns what
+// was not handled.
+func (b *Bus) end(subs []*Subscription, patient context.Context, refusal error) (unhandled []Unhandled) {
+	if patient.Err() != nil {
+		b.force(subs)
+	}
+	for _, s := range subs {
+		s.queue.refuse(refusal, refusal)
+	}
+	b.bell.until(b.mercy(patient), func() bool { return ended(subs) })
+	for _, s := range subs {
+		unhandled = append(unhandled, s.unhandled()...)
+		s.queue.stop()
+		s.kill(ErrDeadline)
+	}
+	return unhandled
+}
+
+// force ends the contexts of subs' handlers, and keeps further ones from starting.
+func (b *Bus) force(subs []*Subscription) {
+	for _, s := range subs {
+		s.queue.halt()
+	}
+	for _, s := range subs {
+		s.kill(ErrDeadline)
+	}
+}
+
+// mercy ends a grace after patient does.
+func (b *Bus) mercy(patient context.Context) <-chan struct{} {
+	over := make(chan struct{})
+	context.AfterFunc(patient, func() { time.AfterFunc(b.grace, func() { close(over) }) })
+	return over
+}
+
+// ended reports whether only workers are left whose handlers do not return.
+func ended(subs []*Subscription) bool {
+	for _, s := range subs {
+		if s.Stats().Running > 0 || s.workers.Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// unhandled lists what is left of s's deliveries. Whoever waits for a redelivery among them is told.
+func (s *Subscription) unhandled() (list []Unhandled) {
+	var redeliveries []*redelivery
+	s.queue.remaining(func(e *entry) {
+		u := Unhandled{Envelope: e.env, Subscriber: s.name}
+		if e.state == running {
+			u.Running = true
+			if e.seen > 0 {
+				u.Since = time.Unix(0, e.seen)
+			}
+		} else {
+			if e.file != nil {
+				u.Attempts, u.Err = e.file.attempts, e.file.last
+			}
+			if e.again != nil {
+				redeliveries = append(redeliveries, e.again)
+			}
+		}
+		list = append(list, u)
+	})
+	for _, r := range redeliveries {
+		if r.result == nil {
+			r.result = ErrDeadline
+			s.bus.redelivered(r)
+		}
+	}
+	return list
+}

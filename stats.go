@@ -1,0 +1,65 @@
+package jitney
+
+import "time"
+
+// Stats is one subscription's account at one moment: a snapshot in which
+//
+//	Accepted = Handled + Skipped + Dead + Dropped + Queued + Running + Waiting
+type Stats struct {
+	Accepted uint64 // deliveries taken on, redeliveries included
+
+	Handled uint64 // the handler returned nil
+	Skipped uint64 // the handler returned Skip, or the inbox knew the event already
+	Dead    uint64 // given up: a dead letter each
+	Dropped uint64 // pushed out by overflow policy DropOldest
+
+	Queued  int // not begun, or due for another attempt
+	Running int // in the handler
+	Waiting int // between two attempts, or for the dead-letter store
+
+	Duplicates  uint64 // the part of Skipped that the inbox knew
+	Retried     uint64 // attempts that failed and were followed by another
+	Late        uint64 // the part of Handled that succeeded after its timeout
+	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
+	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
+
+	// Oldest is when the oldest delivery that has not ended was accepted; zero if there is none.
+	Oldest time.Time
+}
+
+// Unaccounted is what Accepted exceeds the sum of the endings and states by: always 0.
+func (s Stats) Unaccounted() int64 {
+	ended := s.Handled + s.Skipped + s.Dead + s.Dropped
+	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting)
+}
+
+// add sums two accounts. It keeps the older Oldest.
+func (s Stats) add(t Stats) Stats {
+	s.Accepted += t.Accepted
+	s.Handled += t.Handled
+	s.Skipped += t.Skipped
+	s.Dead += t.Dead
+	s.Dropped += t.Dropped
+	s.Queued += t.Queued
+	s.Running += t.Running
+	s.Waiting += t.Waiting
+	s.Duplicates += t.Duplicates
+	s.Retried += t.Retried
+	s.Late += t.Late
+	s.Refused += t.Refused
+	s.StoreErrors += t.StoreErrors
+	if s.Oldest.IsZero() || (!t.Oldest.IsZero() && t.Oldest.Before(s.Oldest)) {
+		s.Oldest = t.Oldest
+	}
+	return s
+}
+
+// BusStats is the account of a whole bus.
+type BusStats struct {
+	// Stats sums up all subscriptions, those that have been closed as well.
+	Stats
+	// Unheard counts, by event type, the events that nobody had subscribed to.
+	Unheard map[string]uint64
+	// TooLate counts the calls of Publish, Forward and Redeliver refused with ErrClosed.
+	TooLate uint64
+}

@@ -1,0 +1,188 @@
+package jitney
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Subscription is one subscriber's place on a bus: a handler, its queue and its account.
+type Subscription struct {
+	name string
+	bus  *Bus
+	want reflect.Type // the events' type, or an interface they implement
+	typ  string       // the events' name, or the interface's
+	at   string       // where Subscribe was called
+
+	sync        bool
+	timeout     time.Duration
+	retry       RetryPolicy
+	letters     DeadLetterStore
+	inbox       Inbox
+	businessKey func(Event) string
+
+	handle  Handler // the whole chain
+	queue   queue
+	workers atomic.Int32 // goroutines that run
+
+	life context.Context // of the deliveries; ends at a deadline
+	kill context.CancelCauseFunc
+
+	left bool // out of the routes; guarded by routes.mu
+
+	closing sync.Once
+	hurry   context.CancelCauseFunc // ends the patience of Close
+	patient context.Context
+	closed  chan struct{} // Close is done, with the result
+	result  error
+}
+
+// Subscribe makes handler handle the events of type T that are published from now on. name says who is
+// asking: it is 1 to 200 bytes of printable UTF-8 without spaces, no other open subscription of the bus
+// has it, and logs, dead letters and Forward know the subscriber by it.
+//
+// T is an event's own type; or an interface, and then handler gets every event that implements it, in
+// the order of Publish: [Event] for all events, an interface of a module's own for its family.
+//
+// Events are handled one at a time, in a goroutine of the subscription; see WithWorkers and WithSync.
+// What handler returns decides: nil settles the delivery; see also Permanent, Skip and RetryAfter. The
+// ctx it gets carries the delivery (FromContext), the trace context and the correlation id, and nothing
+// else of the publisher's; it ends when the handler returns, at WithTimeout, and at the deadline of
+// Shutdown or Close, and context.Cause tells which.
+//
+// Subscribe panics when it is called wrongly: with a nil handler, a name that is invalid or taken, or a T
+// whose event name belongs to another Go type. On a bus that has been shut down it returns a
+// subscription that is closed.
+func Subscribe[T Event](b *Bus, name string, handler func(ctx context.Context, e T) error, opts ...SubscribeOption) *Subscription {
+	if handler == nil {
+		panic(fmt.Sprintf("jitney: Subscribe %q: nil handler, at %s", name, caller()))
+	}
+	return subscribe(b, name, reflect.TypeFor[T](), func(ctx context.Context, e Event) error {
+		t, ok := e.(T)
+		if !ok { // routing is by type: a middleware has passed on something else
+			return Permanent(fmt.Errorf("jitney: %s takes %s, a middleware gave it %T", name, reflect.TypeFor[T](), e))
+		}
+		return handler(ctx, t)
+	}, opts)
+}
+
+func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []SubscribeOption) *Subscription {
+	c := newSubscribeConfig(b.defaults, opts)
+	s := &Subscription{
+		name: name, bus: b, want: want, typ: want.String(), at: caller(),
+		sync: c.sync, timeout: c.timeout, retry: c.retry,
+		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
+		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
+		closed: make(chan struct{}),
+	}
+	eventName, err := s.check()
+	if err != nil {
+		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", clip(name, maxName), s.at, err))
+	}
+	if want.Kind() != reflect.Interface {
+		s.typ = eventName
+	}
+	s.life, s.kill = context.WithCancelCause(context.Background())
+	s.patient, s.hurry = context.WithCancelCause(context.Background())
+	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
+	s.queue.settled = b.bell.ring
+	s.queue.init(c.workers)
+	s.handle = s.chain(h, c.middlewares)
+	s.start(eventName, max(c.workers, 1))
+	return s
+}
+
+// check finds what is wrong with the call, and the event's name.
+func (s *Subscription) check() (eventName string, err error) {
+	if err := checkName(s.name); err != nil {
+		return "", err
+	}
+	if s.want.Kind() == reflect.Interface {
+		return "", nil
+	}
+	zero := reflect.Zero(s.want)
+	if s.want.Kind() == reflect.Pointer {
+		zero = reflect.New(s.want.Elem())
+	}
+	err = contain(func() error {
+		eventName = zero.Interface().(Event).EventType()
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("EventType of a new %s: %w", s.want, err)
+	}
+	return eventName, nil
+}
+
+// start lets the workers run, then the events in: nobody publishes to a subscription without workers.
+func (s *Subscription) start(eventName string, workers int) {
+	if s.sync {
+		workers = 0
+	}
+	s.workers.Store(int32(workers))
+	s.bus.goroutines.Add(workers)
+	for range workers {
+		go s.work(nil, nil)
+	}
+	err := s.bus.routes.add(s, eventName)
+	if err == nil {
+		return
+	}
+	s.queue.refuse(err, err)
+	s.closing.Do(func() { close(s.closed) })
+	if !is(err, ErrClosed) {
+		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", s.name, s.at, err))
+	}
+	s.bus.log(s.life, slog.LevelWarn, "jitney: subscribed after shutdown",
+		slog.String("subscriber", s.name), slog.String("subscribed_at", s.at))
+}
+
+// wants reports whether events of Go type t are for s.
+func (s *Subscription) wants(t reflect.Type) bool {
+	if s.want.Kind() == reflect.Interface {
+		return t.Implements(s.want)
+	}
+	return t == s.want
+}
+
+// Name returns the subscriber's name.
+func (s *Subscription) Name() string { return s.name }
+
+// EventType returns the name of the events that s takes; for an interface the interface's Go name.
+func (s *Subscription) EventType() string { return s.typ }
+
+// Stats returns s's account at this moment.
+func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
+
+// submit puts p into s's queue, and waits for room if it must.
+func (s *Subscription) submit(ctx context.Context, p parcel) error {
+	w, dropped, err := s.queue.offer(p)
+	s.dropped(dropped)
+	if w == nil {
+		return err
+	}
+	timeout := time.NewTimer(s.bus.publishTimeout)
+	defer timeout.Stop()
+	return s.queue.await(ctx, w, timeout)
+}
+
+// dropped tells that e was given up for another delivery: the 1st, 2nd, 4th, 8th … time.
+func (s *Subscription) dropped(e *entry) {
+	if e == nil {
+		return
+	}
+	if r := e.again; r != nil {
+		r.result = errDropped
+		s.bus.redelivered(r)
+	}
+	n := s.Stats().Dropped
+	if powerOfTwo(n) {
+		s.bus.log(s.life, slog.LevelWarn, "jitney: delivery dropped, queue full",
+			slog.String("subscriber", s.name), slog.Any("event", e.env),
+			slog.Uint64("dropped_in_all", n), slog.String("subscribed_at", s.at))
+	}
+}
