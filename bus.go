@@ -2,13 +2,12 @@ package jitney
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"errors"
 )
 
 // Bus carries events from those that publish them to those that have subscribed to them, within one
@@ -26,7 +25,6 @@ type Bus struct {
 	routes       routes
 	redeliveries sync.Map // IDs of the dead letters that are being redelivered
 	bell         bell     // rung when a queue runs empty, or a worker ends
-	goroutines   sync.WaitGroup
 
 	late   atomic.Uint64 // publishes refused with ErrClosed
 	gone   Stats         // of subscriptions that are no more; guarded by goneMu
@@ -53,10 +51,11 @@ func New(opts ...Option) *Bus {
 	return b
 }
 
-// posting is an event that is ready to go to its subscribers.
+// posting is an event that is ready to go to its subscribers: those of its route, or those named.
 type posting struct {
-	env *Envelope
-	to  []*Subscription
+	env   *Envelope
+	route *route
+	named []*Subscription
 }
 
 // Publish tells each subscriber of each event's type of the event, in the order given. It returns when
@@ -72,7 +71,10 @@ type posting struct {
 // ErrHopLimit, a hook's refusal); then none of the events has been published. Otherwise a [*PublishError],
 // or several joined, each naming the subscribers that did not accept an event: all others have it.
 func (b *Bus) Publish(ctx context.Context, events ...Event) error {
-	if err := b.admit(ctx, len(events)); err != nil {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := b.admit(ctx, "publish", events[0]); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -83,51 +85,49 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 		if err != nil {
 			return publishFailed(e, i, len(events), err)
 		}
-		ps = append(ps, posting{env, r.hearers(b, ctx, env)})
+		ps = append(ps, posting{env: env, route: r})
 	}
-	return b.post(ctx, ps)
+	return b.post(ctx, ps, now)
 }
 
 // Forward delivers an envelope that was made elsewhere, or that subscribers have refused before, as it
 // is: to the named subscribers, or, if none is named, to all subscribers of its event's type. Nobody may
 // change env afterwards. The errors are those of Publish, ErrInvalidEnvelope, and ErrNoSubscription.
 func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string) error {
-	if err := b.admit(ctx, 1); err != nil {
+	if err := b.admit(ctx, "forward", env); err != nil {
 		return err
 	}
-	to, err := b.receivers(ctx, env, subscribers)
+	p, err := b.address(ctx, env, subscribers)
 	if err != nil {
 		return fmt.Errorf("jitney: forward %s: %w", env, err)
 	}
-	return b.post(ctx, []posting{{env, to}})
+	return b.post(ctx, []posting{p}, time.Now())
 }
 
-func (b *Bus) receivers(ctx context.Context, env *Envelope, names []string) (to []*Subscription, err error) {
+// address checks an envelope that somebody else has made, and finds those it is for.
+func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p posting, err error) {
 	if env == nil {
-		return nil, fmt.Errorf("%w: it is nil", ErrInvalidEnvelope)
+		return p, fmt.Errorf("%w: it is nil", ErrInvalidEnvelope)
 	}
-	var r *route
-	err = contain(func() error { r, err = b.routes.of(env.Event); return err })
+	p.env = env
+	err = contain(func() (err error) { p.route, err = b.routes.of(env.Event); return err })
 	if err != nil {
-		return nil, err
+		return p, err
 	}
-	if err := b.check(ctx, env, r); err != nil {
-		return nil, err
-	}
-	if len(names) == 0 {
-		return r.hearers(b, ctx, env), nil
+	if err := b.check(ctx, env, p.route); err != nil {
+		return p, err
 	}
 	for _, name := range names {
 		s := b.routes.named(name)
 		switch {
 		case s == nil:
-			return nil, fmt.Errorf("%w: %q", ErrNoSubscription, clip(name, maxName))
-		case !s.wants(r.typ):
-			return nil, fmt.Errorf("%w: %s takes %s", ErrTypeConflict, name, s.EventType())
+			return p, fmt.Errorf("%w: %q", ErrNoSubscription, clip(name, maxName))
+		case !s.wants(p.route.typ):
+			return p, fmt.Errorf("%w: %s takes %s", ErrTypeConflict, name, s.EventType())
 		}
-		to = append(to, s)
+		p.named = append(p.named, s)
 	}
-	return to, nil
+	return p, nil
 }
 
 // Subscriptions returns the open subscriptions in the order they were made.
@@ -193,31 +193,35 @@ func (b *Bus) handles(ctx context.Context) bool {
 	return false
 }
 
-// admit says whether ctx's owner may publish now.
-func (b *Bus) admit(ctx context.Context, events int) error {
+// admit says whether ctx's owner may make a call, about an event like e, now.
+func (b *Bus) admit(ctx context.Context, call string, e any) error {
 	if ctx == nil {
-		panic("jitney: publish with a nil context, at " + caller())
+		panic("jitney: " + call + " with a nil context, at " + caller())
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("jitney: publish: %w", context.Cause(ctx))
+		return fmt.Errorf("jitney: %s: %w", call, context.Cause(ctx))
 	}
-	if b.closing.Load() && !b.handles(ctx) {
-		b.tooLate(ctx, "publish", events)
-		return fmt.Errorf("jitney: publish: %w", ErrClosed)
+	if !b.closing.Load() || b.handles(ctx) {
+		return nil
 	}
-	return nil
+	if n := b.late.Add(1); powerOfTwo(n) { // the 1st, 2nd, 4th, 8th …
+		b.log(ctx, slog.LevelWarn, "jitney: refused after shutdown",
+			slog.String("call", call), slog.String("event", nameOf(e)),
+			slog.Uint64("refused_in_all", n), slog.String("called_at", caller()))
+	}
+	return fmt.Errorf("jitney: %s: %w", call, ErrClosed)
 }
 
-// tooLate counts a call after the start of Shutdown, and logs the 1st, 2nd, 4th, 8th …
-func (b *Bus) tooLate(ctx context.Context, call string, what any) {
-	if n := b.late.Add(1); powerOfTwo(n) {
-		b.log(ctx, slog.LevelWarn, "jitney: refused after shutdown", slog.String("call", call),
-			slog.Any("what", what), slog.Uint64("refused_in_all", n), slog.String("called_at", caller()))
+// nameOf names an event, or an envelope, without asking the event.
+func nameOf(e any) string {
+	if env, ok := e.(*Envelope); ok {
+		return env.String()
 	}
+	return fmt.Sprintf("%T", e)
 }
 
 // hearers returns r's subscriptions, and takes note if there are none.
-func (r *route) hearers(b *Bus, ctx context.Context, env *Envelope) []*Subscription {
+func (r *route) hearers(ctx context.Context, b *Bus, env *Envelope) []*Subscription {
 	subs := *r.subs.Load()
 	if len(subs) == 0 && r.unheard.Add(1) == 1 {
 		b.log(ctx, slog.LevelInfo, "jitney: nobody has subscribed to this event", slog.Any("event", env))
@@ -226,11 +230,21 @@ func (r *route) hearers(b *Bus, ctx context.Context, env *Envelope) []*Subscript
 }
 
 // post hands out the postings one after the other.
-func (b *Bus) post(ctx context.Context, ps []posting) error {
-	inside := scopeOf(ctx) != nil
+func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
+	inside := inHandler(ctx)
 	var errs []error
 	for i, p := range ps {
-		refusals := b.fanOut(ctx, p, inside, i > 0)
+		to := p.named
+		if to == nil {
+			to = p.route.hearers(ctx, b, p.env)
+		}
+		pc := parcel{env: p.env, at: now.UnixNano(), inside: inside}
+		var refusals []Refusal
+		if i > 0 && ctx.Err() != nil {
+			refusals = refuseAll(to, context.Cause(ctx))
+		} else {
+			refusals = b.fanOut(ctx, pc, to, p.named != nil)
+		}
 		if len(refusals) > 0 {
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
 		}
@@ -241,52 +255,53 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 	return errors.Join(errs...)
 }
 
-// waiting is a subscription with a full queue, and its place in Refusals.
-type waitingFor struct {
+func refuseAll(to []*Subscription, err error) (refusals []Refusal) {
+	for _, s := range to {
+		refusals = append(refusals, Refusal{s.name, err})
+	}
+	return refusals
+}
+
+// full is a subscription that a publisher waits for.
+type full struct {
 	s *Subscription
 	w *waiter
 }
 
 // fanOut gives p to its subscribers: first to every queue that has room, then to the synchronous ones,
-// and at last it waits for the queues that were full.
-func (b *Bus) fanOut(ctx context.Context, p posting, inside, checkCtx bool) (refusals []Refusal) {
-	pc := parcel{env: p.env, at: p.env.Time.UnixNano(), inside: inside}
+// and at last it waits for the queues that were full. A subscription that was closed a moment ago does
+// not count, unless p is addressed to it by name.
+func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bool) (refusals []Refusal) {
 	refuse := func(s *Subscription, err error) {
-		if err != nil && err != errLeft { //nolint:errorlint // as queue.refuse was given it
+		if err != nil && (named || err != errLeft) { //nolint:errorlint // as the queue was given it
 			refusals = append(refusals, Refusal{s.name, err})
 		}
 	}
-	if checkCtx && ctx.Err() != nil {
-		for _, s := range p.to {
-			refuse(s, context.Cause(ctx))
-		}
-		return refusals
-	}
-	var full []waitingFor
-	var syncs bool
-	for _, s := range p.to {
+	var waits []full
+	syncs := false
+	for _, s := range to {
 		if s.sync {
 			syncs = true
 			continue
 		}
-		w, dropped, err := s.queue.offer(pc)
+		w, dropped, err := s.queue.offer(p)
 		s.dropped(dropped)
 		if w != nil {
-			full = append(full, waitingFor{s, w})
+			waits = append(waits, full{s, w})
 		}
 		refuse(s, err)
 	}
 	if syncs {
-		for _, s := range p.to {
+		for _, s := range to {
 			if s.sync {
-				refuse(s, s.deliverSync(ctx, pc))
+				refuse(s, s.deliverSync(ctx, p))
 			}
 		}
 	}
-	if full != nil {
+	if waits != nil {
 		timeout := time.NewTimer(b.publishTimeout)
 		defer timeout.Stop()
-		for _, f := range full {
+		for _, f := range waits {
 			refuse(f.s, f.s.queue.await(ctx, f.w, timeout))
 		}
 	}

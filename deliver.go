@@ -21,7 +21,7 @@ func (s *Subscription) work(e *entry, lost error) {
 		if e == nil {
 			s.workers.Add(-1)
 			s.bus.bell.ring()
-			s.bus.goroutines.Done()
+			s.goroutines.Done()
 			return
 		}
 		go s.work(e, &PanicError{Goexit: true, Stack: stack()})

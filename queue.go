@@ -238,13 +238,14 @@ func (q *queue) snapshot() Stats {
 	return s
 }
 
-// refuse lets nobody in any more: outside and inside are what they are told. nil lets in.
+// refuse keeps publishers out from now on: outside, and inside unless it is nil, are what they are told.
 func (q *queue) refuse(outside, inside error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.outside, q.inside = outside, inside
-	if inside != nil { // then workers may go when all is done
-		q.work.Broadcast()
+	q.outside = outside
+	if inside != nil {
+		q.inside = inside
+		q.work.Broadcast() // the workers may go when all is done
 	}
 }
 

@@ -49,9 +49,8 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 	if b.handles(ctx) {
 		return nil, ErrReentrant
 	}
-	if b.closing.Load() {
-		b.tooLate(ctx, "redelivery", letter.Envelope)
-		return nil, ErrClosed
+	if err := b.admit(ctx, "redeliver", letter.Envelope); err != nil {
+		return nil, err
 	}
 	s := b.routes.named(letter.Subscriber)
 	if s == nil {

@@ -160,11 +160,14 @@ func (rs *routes) shut() []*Subscription {
 	return slices.Clone(rs.subs)
 }
 
-// named returns the subscription of that name, or nil.
+// named returns the subscription of that name, or nil if there is none or it is closing.
 func (rs *routes) named(name string) *Subscription {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return rs.byName[name]
+	if s := rs.byName[name]; s != nil && !s.left {
+		return s
+	}
+	return nil
 }
 
 // unheard tells how many events of each type nobody has subscribed to.

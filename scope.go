@@ -83,6 +83,12 @@ func (s *scope) cancellable() context.Context {
 	return s.inner
 }
 
+// inHandler reports whether ctx belongs to a handler, of any bus, that has not returned.
+func inHandler(ctx context.Context) bool {
+	s := scopeOf(ctx)
+	return s != nil && s.alive()
+}
+
 // alive reports whether the attempt still runs.
 func (s *scope) alive() bool {
 	s.mu.Lock()

@@ -2,14 +2,13 @@ package jitney
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 )
 
 // errLeft is what a closed subscription tells a publisher that has just missed it.
-var errLeft = errors.New("jitney: subscription closed")
+var errLeft = fmt.Errorf("%w: it has just been closed", ErrNoSubscription)
 
 // Unhandled is a delivery that was accepted and not handled.
 type Unhandled struct {
@@ -89,7 +88,6 @@ func (b *Bus) drain() error {
 	unhandled := b.end(subs, b.patient, ErrClosed)
 	b.hurry(nil)
 	if len(unhandled) == 0 {
-		b.goroutines.Wait()
 		return nil
 	}
 	return &UnhandledError{"shutdown", context.Cause(b.patient), unhandled}
@@ -150,11 +148,16 @@ func (b *Bus) end(subs []*Subscription, patient context.Context, refusal error) 
 	for _, s := range subs {
 		s.queue.refuse(refusal, refusal)
 	}
-	b.bell.until(b.mercy(patient), func() bool { return ended(subs) })
+	over, stop := b.mercy(patient)
+	defer stop()
+	b.bell.until(over, func() bool { return ended(subs) })
 	for _, s := range subs {
 		unhandled = append(unhandled, s.unhandled()...)
 		s.queue.stop()
 		s.kill(ErrDeadline)
+		if s.workers.Load() == 0 {
+			s.goroutines.Wait() // they are on their last instructions
+		}
 	}
 	return unhandled
 }
@@ -169,11 +172,17 @@ func (b *Bus) force(subs []*Subscription) {
 	}
 }
 
-// mercy ends a grace after patient does.
-func (b *Bus) mercy(patient context.Context) <-chan struct{} {
-	over := make(chan struct{})
-	context.AfterFunc(patient, func() { time.AfterFunc(b.grace, func() { close(over) }) })
-	return over
+// mercy returns what ends a grace after patient does.
+func (b *Bus) mercy(patient context.Context) (over <-chan struct{}, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	timer := make(chan *time.Timer, 1)
+	unlink := context.AfterFunc(patient, func() { timer <- time.AfterFunc(b.grace, cancel) })
+	return ctx.Done(), func() {
+		if !unlink() { // patient has ended: the timer is there, or about to be
+			(<-timer).Stop()
+		}
+		cancel()
+	}
 }
 
 // ended reports whether only workers are left whose handlers do not return.

@@ -29,6 +29,8 @@ type Subscription struct {
 	queue   queue
 	workers atomic.Int32 // goroutines that run
 
+	goroutines sync.WaitGroup
+
 	life context.Context // of the deliveries; ends at a deadline
 	kill context.CancelCauseFunc
 
@@ -124,7 +126,7 @@ func (s *Subscription) start(eventName string, workers int) {
 		workers = 0
 	}
 	s.workers.Store(int32(workers))
-	s.bus.goroutines.Add(workers)
+	s.goroutines.Add(workers)
 	for range workers {
 		go s.work(nil, nil)
 	}
