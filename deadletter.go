@@ -40,6 +40,7 @@ type Attempt struct {
 const (
 	ReasonExhausted = "exhausted" // the retry policy allows no more attempts
 	ReasonPermanent = "permanent" // the handler returned Permanent
+	ReasonAbandoned = "abandoned" // the publisher did not wait for a synchronous delivery's next attempt
 )
 
 // LastError returns the last attempt's error text.

@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -79,7 +80,7 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel) error {
 	for v.ending == again {
 		s.queue.hold(e)
 		if cause := sleep(ctx, s.life, v.wait); cause != nil {
-			v = s.giveUp(e, cause)
+			v = s.abandon(e, cause)
 			break
 		}
 		s.queue.resume(e)
@@ -177,11 +178,20 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 	return s.die(e, reason, now)
 }
 
-// giveUp ends a delivery that must not be tried again, whatever the policy says.
+// giveUp ends a delivery whose failure could not even be judged.
 func (s *Subscription) giveUp(e *entry, err error) verdict {
 	now := time.Now()
 	e.open().record(err, now)
 	return s.die(e, ReasonExhausted, now)
+}
+
+// abandon ends a synchronous delivery whose next attempt could not be waited for.
+func (s *Subscription) abandon(e *entry, cause error) verdict {
+	e.file.last = fmt.Errorf("%w, while waiting for another attempt after: %w", cause, e.file.last)
+	if s.life.Err() != nil {
+		return s.finish(e, verdict{ending: interrupted}, e.file.last)
+	}
+	return s.die(e, ReasonAbandoned, time.Now())
 }
 
 func (s *Subscription) die(e *entry, reason string, now time.Time) verdict {

@@ -118,7 +118,8 @@ const (
 
 type laneList struct{ first, last *lane }
 
-const maxFree = 256
+// maxFree is how many entries a queue keeps for reuse: 80 KiB of them.
+const maxFree = 1024
 
 // init makes q usable. workers is 0 for a single lane.
 func (q *queue) init(workers int) {
@@ -254,7 +255,11 @@ func (q *queue) halt() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.halted = true
+	now := time.Now().UnixNano()
 	for e := q.oldest; e != nil; e = e.newer {
+		if e.state == running && e.seen == 0 {
+			e.seen = now
+		}
 		if e.lane != nil && e.lane.timer != nil {
 			e.lane.timer.Stop()
 		}

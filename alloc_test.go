@@ -1,0 +1,49 @@
+package jitney_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+)
+
+// TestAllocations holds the costs of an event in allocations: the event itself as an interface value,
+// its envelope and correlation id, and one context per delivery. A rise has to be meant.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates on its own; the gate runs this without it")
+	}
+	ctx := context.Background()
+	for _, c := range []struct {
+		name        string
+		subscribers int
+		opts        []jitney.SubscribeOption
+		most        float64
+	}{
+		{"nobody subscribes", 0, nil, 3},
+		{"one subscriber", 1, nil, 4},
+		{"ten subscribers", 10, nil, 13},
+		{"synchronous", 1, []jitney.SubscribeOption{jitney.WithSync()}, 4},
+		{"lanes by key", 1, []jitney.SubscribeOption{jitney.WithWorkers(4)}, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+			defer func() { require.NoError(t, b.Shutdown(ctx)) }()
+			for i := range c.subscribers {
+				jitney.Subscribe(b, string(rune('a'+i)), func(context.Context, benchEvent) error { return nil }, c.opts...)
+			}
+			const events = 1000
+			got := testing.AllocsPerRun(5, func() {
+				for range events {
+					require.NoError(t, b.Publish(ctx, benchSample))
+				}
+				require.NoError(t, b.Flush(ctx))
+			}) / events
+			assert.LessOrEqual(t, got, c.most+0.1) // a flush and a grown map cost a few per run
+		})
+	}
+}

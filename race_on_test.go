@@ -1,0 +1,5 @@
+//go:build race
+
+package jitney_test
+
+const raceEnabled = true
