@@ -273,7 +273,7 @@ type full struct {
 // not count, unless p is addressed to it by name.
 func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bool) (refusals []Refusal) {
 	refuse := func(s *Subscription, err error) {
-		if err != nil && (named || err != errLeft) { //nolint:errorlint // as the queue was given it
+		if err != nil && (named || err != errLeft) {
 			refusals = append(refusals, Refusal{s.name, err})
 		}
 	}

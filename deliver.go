@@ -161,7 +161,7 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 		f.last = r.err
 		return s.finish(e, verdict{ending: interrupted}, r.err)
 	}
-	if in, ok := r.err.(*inboxError); ok && !s.sync { //nolint:errorlint // as deduplicate returned it, or it is a middleware's error
+	if in, ok := r.err.(*inboxError); ok && !s.sync {
 		s.storeFailed(e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
 	}

@@ -85,7 +85,7 @@ func (b *Bus) drain() error {
 		s.queue.refuse(ErrClosed, nil)
 	}
 	b.bell.until(b.patient.Done(), b.quiet)
-	unhandled := b.end(subs, b.patient, ErrClosed)
+	unhandled := b.end(b.patient, subs, ErrClosed)
 	b.hurry(nil)
 	if len(unhandled) == 0 {
 		return nil
@@ -121,7 +121,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 func (s *Subscription) drain() error {
 	s.queue.refuse(errLeft, errLeft)
 	s.bus.bell.until(s.patient.Done(), func() bool { return s.Stats().Oldest.IsZero() })
-	unhandled := s.bus.end([]*Subscription{s}, s.patient, errLeft)
+	unhandled := s.bus.end(s.patient, []*Subscription{s}, errLeft)
 	s.hurry(nil)
 	s.bus.bury(s)
 	if len(unhandled) == 0 {
@@ -141,7 +141,7 @@ func (b *Bus) bury(s *Subscription) {
 
 // end ends the workers of subs: at once if there is nothing left to do, else by force. It returns what
 // was not handled.
-func (b *Bus) end(subs []*Subscription, patient context.Context, refusal error) (unhandled []Unhandled) {
+func (b *Bus) end(patient context.Context, subs []*Subscription, refusal error) (unhandled []Unhandled) {
 	if patient.Err() != nil {
 		b.force(subs)
 	}
