@@ -168,6 +168,10 @@ func (b *Bus) check(ctx context.Context, env *Envelope, r *route) error {
 		return fmt.Errorf("%w: Type is %q, the event's is %q", ErrInvalidEnvelope, clip(env.Type, maxName), r.name)
 	case env.Version < 1:
 		return fmt.Errorf("%w: version %d of %s", ErrInvalidEnvelope, env.Version, r.name)
+	case env.CorrelationID == "":
+		return fmt.Errorf("%w: no CorrelationID", ErrInvalidEnvelope)
+	case env.Time.IsZero():
+		return fmt.Errorf("%w: no Time", ErrInvalidEnvelope)
 	case len(env.Key) > maxKey:
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrKeyTooLarge, len(env.Key), maxKey)
 	case env.Hops > b.hopLimit:
