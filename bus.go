@@ -2,7 +2,6 @@ package jitney
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -51,13 +50,6 @@ func New(opts ...Option) *Bus {
 	return b
 }
 
-// posting is an event that is ready to go to its subscribers: those of its route, or those named.
-type posting struct {
-	env   *Envelope
-	route *route
-	named []*Subscription
-}
-
 // Publish tells each subscriber of each event's type of the event, in the order given. It returns when
 // all their queues have taken all events on, before they are handled; a full queue makes it wait (see
 // Overflow), but all queues that have room get the event first, and subscribers made WithSync have
@@ -103,32 +95,6 @@ func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string)
 		return fmt.Errorf("jitney: forward %s: %w", env, err)
 	}
 	return b.post(ctx, []posting{p}, time.Now())
-}
-
-// address checks an envelope that somebody else has made, and finds those it is for.
-func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p posting, err error) {
-	if env == nil {
-		return p, fmt.Errorf("%w: it is nil", ErrInvalidEnvelope)
-	}
-	p.env = env
-	err = contain(func() (err error) { p.route, err = b.routes.of(env.Event); return err })
-	if err != nil {
-		return p, err
-	}
-	if err := b.check(ctx, env, p.route); err != nil {
-		return p, err
-	}
-	for _, name := range names {
-		s := b.routes.named(name)
-		switch {
-		case s == nil:
-			return p, fmt.Errorf("%w: %q", ErrNoSubscription, clip(name, maxName))
-		case !s.wants(p.route.typ):
-			return p, fmt.Errorf("%w: %s takes %s", ErrTypeConflict, name, s.EventType())
-		}
-		p.named = append(p.named, s)
-	}
-	return p, nil
 }
 
 // Subscriptions returns the open subscriptions in the order they were made.
@@ -192,129 +158,6 @@ func (b *Bus) handles(ctx context.Context) bool {
 		}
 	}
 	return false
-}
-
-// admit says whether ctx's owner may make a call, about an event like e, now.
-func (b *Bus) admit(ctx context.Context, call string, e any) error {
-	if ctx == nil {
-		panic("jitney: " + call + " with a nil context, at " + caller())
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("jitney: %s: %w", call, context.Cause(ctx))
-	}
-	if !b.closing.Load() || b.handles(ctx) {
-		return nil
-	}
-	if n := b.late.Add(1); powerOfTwo(n) { // the 1st, 2nd, 4th, 8th …
-		b.log(ctx, slog.LevelWarn, "jitney: refused after shutdown",
-			slog.String("call", call), slog.String("event", nameOf(e)),
-			slog.Uint64("refused_in_all", n), slog.String("called_at", caller()))
-	}
-	return fmt.Errorf("jitney: %s: %w", call, ErrClosed)
-}
-
-// nameOf names an event, or an envelope, without asking the event.
-func nameOf(e any) string {
-	if env, ok := e.(*Envelope); ok {
-		return env.String()
-	}
-	return fmt.Sprintf("%T", e)
-}
-
-// hearers returns r's subscriptions, and takes note if there are none.
-func (r *route) hearers(ctx context.Context, b *Bus, env *Envelope) []*Subscription {
-	subs := *r.subs.Load()
-	if len(subs) == 0 && r.unheard.Add(1) == 1 {
-		b.log(ctx, slog.LevelInfo, "jitney: nobody has subscribed to this event", slog.Any("event", env))
-	}
-	return subs
-}
-
-// post hands out the postings one after the other.
-func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
-	inside := inHandler(ctx)
-	var errs []error
-	for i, p := range ps {
-		to := p.named
-		if to == nil {
-			to = p.route.hearers(ctx, b, p.env)
-		}
-		pc := parcel{env: p.env, at: now.UnixNano(), inside: inside}
-		var refusals []Refusal
-		if i > 0 && ctx.Err() != nil {
-			refusals = refuseAll(to, context.Cause(ctx))
-		} else {
-			refusals = b.fanOut(ctx, pc, to, p.named != nil)
-		}
-		if len(refusals) > 0 {
-			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
-		}
-	}
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
-}
-
-func refuseAll(to []*Subscription, err error) (refusals []Refusal) {
-	for _, s := range to {
-		refusals = append(refusals, Refusal{s.name, err})
-	}
-	return refusals
-}
-
-// full is a subscription that a publisher waits for.
-type full struct {
-	s *Subscription
-	w *waiter
-}
-
-// fanOut gives p to its subscribers: first to every queue that has room, then to the synchronous ones,
-// and at last it waits for the queues that were full. A subscription that was closed a moment ago does
-// not count, unless p is addressed to it by name.
-func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bool) (refusals []Refusal) {
-	refuse := func(s *Subscription, err error) {
-		if err != nil && (named || err != errLeft) {
-			refusals = append(refusals, Refusal{s.name, err})
-		}
-	}
-	var waits []full
-	syncs := false
-	for _, s := range to {
-		if s.sync {
-			syncs = true
-			continue
-		}
-		w, dropped, err := s.queue.offer(p)
-		s.dropped(dropped)
-		if w != nil {
-			waits = append(waits, full{s, w})
-		}
-		refuse(s, err)
-	}
-	if syncs {
-		for _, s := range to {
-			if s.sync {
-				refuse(s, s.deliverSync(ctx, p))
-			}
-		}
-	}
-	if waits != nil {
-		timeout := time.NewTimer(b.publishTimeout)
-		defer timeout.Stop()
-		for _, f := range waits {
-			refuse(f.s, f.s.queue.await(ctx, f.w, timeout))
-		}
-	}
-	return refusals
-}
-
-// publishFailed says which event could not be published, and that none was.
-func publishFailed(e Event, i, n int, err error) error {
-	if n == 1 {
-		return fmt.Errorf("jitney: publish %T: %w", e, err)
-	}
-	return fmt.Errorf("jitney: publish %T, the %d. of %d events, none of which was published: %w", e, i+1, n, err)
 }
 
 // log writes a record; what the application's logger does must not hurt the bus.

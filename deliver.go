@@ -8,6 +8,25 @@ import (
 	"time"
 )
 
+// verdict is what becomes of a delivery after an attempt.
+type verdict struct {
+	ending ending
+	wait   time.Duration // before the next attempt
+}
+
+type ending uint8
+
+const (
+	handled ending = iota
+	skipped
+	dead
+	again       // another attempt, after verdict.wait
+	held        // no fault of the handler's: on after verdict.wait, when a store may work again
+	interrupted // neither ended nor tried again: Shutdown or Close will name it
+)
+
+func (end ending) final() bool { return end != again && end != held }
+
 // result is how one attempt went.
 type result struct {
 	err     error
@@ -47,8 +66,6 @@ func (s *Subscription) turn(e *entry, v verdict) *entry {
 	s.bus.redelivered(r)
 	return s.queue.take()
 }
-
-func (end ending) final() bool { return end != again && end != held }
 
 // deliver makes one attempt, or learns of its failure, and says what becomes of e.
 func (s *Subscription) deliver(e *entry, lost error) verdict {

@@ -1,0 +1,86 @@
+package jitney
+
+// entry is one delivery on its way through a queue. Only the worker that runs it touches file.
+type entry struct {
+	parcel
+	file *file // what has gone wrong so far; nil while nothing has
+
+	state   state
+	reports uint8 // times the watchdog has named it
+	seen    int64 // when the watchdog first saw it run, Unix ns
+	lane    *lane
+	next    *entry // behind it in its lane
+	older   *entry
+	newer   *entry
+}
+
+// parcel is what is asked of a queue.
+type parcel struct {
+	env    *Envelope
+	at     int64       // Unix ns
+	again  *redelivery // nil unless it comes from the dead letters
+	inside bool        // a handler publishes it
+}
+
+type state uint8
+
+const (
+	queued state = iota
+	running
+	waiting
+)
+
+// maxFree is how many entries a queue keeps for reuse: 80 KiB of them.
+const maxFree = 1024
+
+// What follows is called with the queue's lock held.
+
+// enter puts p on the books.
+func (q *queue) enter(p parcel) *entry {
+	e := q.free
+	if e == nil {
+		e = new(entry)
+	} else {
+		q.free, e.next = e.next, nil
+		q.frees--
+	}
+	e.parcel = p
+	q.stats.Accepted++
+	e.older = q.newest
+	if q.newest == nil {
+		q.oldest = e
+	} else {
+		q.newest.newer = e
+	}
+	q.newest = e
+	return e
+}
+
+// leave takes e off the books.
+func (q *queue) leave(e *entry) {
+	if e.older == nil {
+		q.oldest = e.newer
+	} else {
+		e.older.newer = e.newer
+	}
+	if e.newer == nil {
+		q.newest = e.older
+	} else {
+		e.newer.older = e.older
+	}
+	if q.oldest == nil || q.halted {
+		if q.inside != nil {
+			q.work.Broadcast()
+		}
+		q.settled()
+	}
+}
+
+func (q *queue) recycle(e *entry) {
+	if q.frees == maxFree {
+		return
+	}
+	*e = entry{next: q.free}
+	q.free = e
+	q.frees++
+}
