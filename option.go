@@ -52,6 +52,7 @@ func newBusConfig(opts []Option) busConfig {
 		hopLimit:       100,
 	}
 	for _, o := range opts {
+		mustHave("New", o != nil)
 		o.applyBus(&c)
 	}
 	return c
@@ -63,6 +64,7 @@ func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
 		o.applySubscription(&c)
 	}
 	for _, o := range opts {
+		mustHave("Subscribe: option", o != nil)
 		o.applySubscription(&c)
 	}
 	return c

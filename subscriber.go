@@ -60,8 +60,8 @@ type Subscription struct {
 // whose event name belongs to another Go type. On a bus that has been shut down it returns a
 // subscription that is closed.
 func Subscribe[T Event](b *Bus, name string, handler func(ctx context.Context, e T) error, opts ...SubscribeOption) *Subscription {
-	if handler == nil {
-		panic(fmt.Sprintf("jitney: Subscribe %q: nil handler, at %s", name, caller()))
+	if b == nil || handler == nil {
+		panic(fmt.Sprintf("jitney: Subscribe %q: nil bus or handler, at %s", name, caller()))
 	}
 	return subscribe(b, name, reflect.TypeFor[T](), func(ctx context.Context, e Event) error {
 		t, ok := e.(T)
