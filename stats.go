@@ -22,6 +22,7 @@ type Stats struct {
 	Late        uint64 // the part of Handled that succeeded after its timeout
 	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
 	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
+	Slow        uint64 // handlers, and publishers waiting for room, that the watchdog has named
 
 	// Oldest is when the oldest delivery that has not ended was accepted; zero if there is none.
 	Oldest time.Time
@@ -48,6 +49,7 @@ func (s Stats) add(t Stats) Stats {
 	s.Late += t.Late
 	s.Refused += t.Refused
 	s.StoreErrors += t.StoreErrors
+	s.Slow += t.Slow
 	if s.Oldest.IsZero() || (!t.Oldest.IsZero() && t.Oldest.Before(s.Oldest)) {
 		s.Oldest = t.Oldest
 	}

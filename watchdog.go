@@ -104,6 +104,7 @@ func (q *queue) inspect(now int64) []finding {
 		}
 		look(p.since.UnixNano(), &p.reports, f)
 	}
+	q.stats.Slow += uint64(len(found))
 	if next != math.MaxInt64 && !q.halted {
 		wait := time.Duration(next - now)
 		w.lazy = wait > w.slow/2
