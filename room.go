@@ -14,9 +14,9 @@ import (
 type waiter struct {
 	parcel
 	since   time.Time
-	caller  atomic.Pointer[string] // where Publish was called
-	answer  chan error             // nil: accepted
-	reports uint8                  // times the watchdog has named it
+	caller  atomic.Pointer[callStack] // of Publish
+	answer  chan error                // nil: accepted
+	reports uint8                     // times the watchdog has named it
 }
 
 // enlist puts p's publisher behind those that wait already. Called with mu held.
@@ -39,8 +39,7 @@ func (q *queue) grant() {
 
 // await waits until w's event is accepted; or until ctx or the timer ends, and then it is not.
 func (q *queue) await(ctx context.Context, w *waiter, timeout *time.Timer) error {
-	at := caller()
-	w.caller.Store(&at)
+	w.caller.Store(callers())
 	var err error
 	select {
 	case err := <-w.answer:
@@ -69,10 +68,23 @@ func (q *queue) withdraw(w *waiter) bool {
 	return true
 }
 
+// callStack is a way to some place in the code. To note it is cheap; to read it is not.
+type callStack [16]uintptr
+
+func callers() *callStack {
+	var s callStack
+	runtime.Callers(2, s[:])
+	return &s
+}
+
 // caller returns the place outside this package that the package was called from, as file:line.
-func caller() string {
-	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+func caller() string { return callers().outside() }
+
+func (s *callStack) outside() string {
+	if s == nil {
+		return "not known"
+	}
+	frames := runtime.CallersFrames(s[:])
 	for {
 		f, more := frames.Next()
 		outside := !strings.HasPrefix(f.Function, packagePath+".") || strings.HasSuffix(f.File, "_test.go")

@@ -58,7 +58,7 @@ func (w *watchdog) due(since int64, reports uint8) int64 {
 type finding struct {
 	env     *Envelope
 	since   time.Duration // for at least
-	caller  string        // of a publisher that waits
+	caller  *callStack    // of a publisher that waits
 	waits   bool
 	running *Envelope // what the handler is working on meanwhile, if anything
 }
@@ -98,10 +98,7 @@ func (q *queue) inspect(now int64) []finding {
 		look(e.seen, &e.reports, finding{env: e.env})
 	}
 	for _, p := range q.room {
-		f := finding{env: p.env, waits: true, running: first}
-		if c := p.caller.Load(); c != nil {
-			f.caller = *c
-		}
+		f := finding{env: p.env, waits: true, running: first, caller: p.caller.Load()}
 		look(p.since.UnixNano(), &p.reports, f)
 	}
 	q.stats.Slow += uint64(len(found))
@@ -123,7 +120,7 @@ func (s *Subscription) look() {
 		text := "jitney: handler is slow"
 		if f.waits {
 			text = "jitney: publisher waits for room"
-			attrs = append(attrs, slog.String("publisher", f.caller), slog.Any("handler_works_on", f.running))
+			attrs = append(attrs, slog.String("publisher", f.caller.outside()), slog.Any("handler_works_on", f.running))
 		}
 		s.bus.log(context.Background(), slog.LevelWarn, text, attrs...)
 	}
