@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"github.com/jitney-go/jitney/examples/orderflow/intake"
+	"github.com/jitney-go/jitney/examples/orderflow/retail"
+)
+
+// input is what comes in from outside.
+type input struct {
+	invoices  []intake.Received
+	malformed int
+	damaged   bool
+}
+
+// read reads all invoices. Lines that make no sense are reported and left out.
+func read(c config, stdin io.Reader, stderr io.Writer) (in input, err error) {
+	report := func(p retail.Problem) {
+		fmt.Fprintln(stderr, p)
+		if p.Damaged {
+			in.damaged = true
+		} else {
+			in.malformed++
+		}
+	}
+	var invoices []retail.Invoice
+	switch c.orders {
+	case "":
+		invoices, err = retail.Read(retail.Sample(), retail.SampleName, report)
+	case "-":
+		invoices, err = retail.Read(stdin, "standard input", report)
+	default:
+		invoices, err = retail.ReadFile(c.orders, report)
+	}
+	for _, v := range invoices {
+		in.invoices = append(in.invoices, received(v))
+	}
+	return in, err
+}
+
+func received(v retail.Invoice) intake.Received {
+	r := intake.Received{
+		Invoice: v.Number, Cancelled: v.Cancelled(), Date: v.Date,
+		Customer: v.Customer, Country: v.Country, Total: v.Total,
+		Lines: make([]intake.Line, len(v.Lines)),
+	}
+	for i, l := range v.Lines {
+		r.Lines[i] = intake.Line{Article: l.StockCode, Quantity: l.Quantity, Price: l.UnitPrice}
+	}
+	return r
+}
+
+// twice picks the invoices that come in a second time, as from a source that delivers at least once: the
+// given share of them, rounded to a whole number.
+func twice(n int, share float64, seed uint64) map[int]bool {
+	picked := make(map[int]bool)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for _, i := range r.Perm(n)[:int(float64(n)*share+0.5)] {
+		picked[i] = true
+	}
+	return picked
+}

@@ -1,0 +1,120 @@
+// Orderflow runs a shop's orders through eight modules that know each other by their events alone.
+//
+//	go run ./examples/orderflow                          # a small sample with every kind of trouble in it
+//	go run ./examples/orderflow -orders FILE             # CSV in the columns of UCI's Online Retail data
+//	go run ./examples/orderflow -orders - -json < FILE   # standard input; one JSON object at the end
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/jitney-go/jitney"
+)
+
+// Exit statuses.
+const (
+	exitOK        = 0
+	exitFailed    = 1 // interrupted, or the books do not balance
+	exitBadUsage  = 2 // flags, or an input that cannot be read at all
+	defaultSeed   = 1
+	defaultOrders = ""
+)
+
+// config is what the flags say.
+type config struct {
+	orders     string
+	duplicates float64
+	seed       uint64
+	json       bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	if err != nil {
+		return exitBadUsage
+	}
+	in, err := read(c, stdin, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "orderflow: %v\n", err)
+		return exitBadUsage
+	}
+	f := newFlow(c, stderr)
+	if !c.json {
+		defer f.watch(stdout)()
+	}
+	err = f.process(ctx, in)
+	f.stopWatching()
+	r := f.report(in)
+	if c.json {
+		err = errors.Join(err, r.writeJSON(stdout))
+	} else {
+		r.write(stdout)
+	}
+	return f.exit(err, r, stderr)
+}
+
+func parse(args []string, stderr io.Writer) (c config, err error) {
+	flags := flag.NewFlagSet("orderflow", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&c.orders, "orders", defaultOrders, "CSV `file` of invoices, plain or gzipped; - for standard input; none for the sample")
+	flags.Float64Var(&c.duplicates, "duplicates", 0, "`share` of invoices that come in twice, 0 to 1")
+	flags.Uint64Var(&c.seed, "seed", defaultSeed, "what fails, and what comes twice, follows from this `number`")
+	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case !(c.duplicates >= 0 && c.duplicates <= 1):
+		err = fmt.Errorf("-duplicates %v is not between 0 and 1", c.duplicates)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "orderflow: %v\n", err)
+	}
+	return c, err
+}
+
+// exit says how the run ended.
+func (f *flow) exit(err error, r report, stderr io.Writer) int {
+	var left *jitney.UnhandledError
+	switch {
+	case errors.As(err, &left):
+		fmt.Fprintf(stderr, "orderflow: stopped; %d deliveries were accepted and not handled:\n", len(left.Unhandled))
+		for i, u := range left.Unhandled {
+			if i == 20 {
+				fmt.Fprintf(stderr, "  and %d more\n", len(left.Unhandled)-i)
+				break
+			}
+			fmt.Fprintf(stderr, "  %s to %s\n", u.Envelope, u.Subscriber)
+		}
+		return exitFailed
+	case errors.Is(err, errStopped):
+		fmt.Fprintf(stderr, "orderflow: %v; everything that had come in was handled\n", err)
+		return exitFailed
+	case err != nil:
+		fmt.Fprintf(stderr, "orderflow: %v\n", err)
+		return exitFailed
+	case r.Unaccounted != 0 || !r.balanced():
+		fmt.Fprintln(stderr, "orderflow: the books do not balance")
+		return exitFailed
+	}
+	return exitOK
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney/examples/orderflow/money"
+)
+
+// play runs the program in this process.
+func play(t *testing.T, ctx context.Context, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	status = run(ctx, args, strings.NewReader(stdin), &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+func playJSON(t *testing.T, args ...string) (r report) {
+	t.Helper()
+	status, out, _ := play(t, t.Context(), "", append(args, "-json")...)
+	require.Equal(t, exitOK, status)
+	require.NoError(t, json.Unmarshal([]byte(out), &r), out)
+	return r
+}
+
+func TestSampleGivesItsFigures(t *testing.T) {
+	r := playJSON(t)
+	assert.Equal(t, 32, r.Orders)
+	assert.Equal(t, 4, r.Cancellations)
+	assert.Equal(t, 111, r.Lines)
+	assert.Equal(t, 3, r.Malformed)
+	assert.Equal(t, "13169.800", r.Gross.String())
+	assert.Equal(t, "282.400", r.Refunds.String())
+	assert.Zero(t, r.Unaccounted)
+	assert.EqualValues(t, 1, r.DeadLettered)
+	assert.Equal(t, 1, r.Redelivered)
+	assert.Positive(t, r.Retried)
+	net, err := money.Parse("0")
+	require.NoError(t, err)
+	for _, amount := range r.Countries {
+		net += amount
+	}
+	assert.Equal(t, r.Gross-r.Refunds, net, "the countries add up to the whole")
+}
+
+func TestDuplicatesAreSkippedAndChangeNoFigure(t *testing.T) {
+	plain := playJSON(t)
+	for seed := range 5 {
+		r := playJSON(t, "-duplicates", "0.5", "-seed", fmt.Sprint(seed))
+		assert.EqualValues(t, 18, r.DuplicatesSkipped, "half of 36 invoices")
+		assert.Equal(t, plain.Gross, r.Gross)
+		assert.Equal(t, plain.Refunds, r.Refunds)
+		assert.Equal(t, plain.Countries, r.Countries)
+		assert.Equal(t, plain.Events+18, r.Events)
+		assert.Zero(t, r.Unaccounted)
+	}
+}
+
+func TestASeedRepeatsARun(t *testing.T) {
+	first, second := playJSON(t, "-seed", "7"), playJSON(t, "-seed", "7")
+	assert.Equal(t, first.Retried, second.Retried)
+	assert.Equal(t, first.Deliveries, second.Deliveries)
+}
+
+func TestTablesTellShopOwnerAndOperator(t *testing.T) {
+	status, out, errs := play(t, t.Context(), "")
+	require.Equal(t, exitOK, status)
+	for _, piece := range []string{
+		"£13,169.80", "United Kingdom", "Stock to reorder", "PAP-907",
+		"payments", "unaccounted", "total is negative: -£185.40", "the books balance",
+	} {
+		assert.Contains(t, out, piece)
+	}
+	assert.Equal(t, 3, strings.Count(errs, "sample.csv:"), "each malformed line is named")
+}
+
+const header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+
+func TestStandardInputIsRead(t *testing.T) {
+	status, out, errs := play(t, t.Context(), header+"1,A,Cup,2,2024-01-02 10:00:00,1.25,,UK\n1,B,broken\n", "-orders", "-", "-json")
+	require.Equal(t, exitOK, status)
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	assert.Equal(t, 1, r.Orders)
+	assert.Equal(t, 1, r.Malformed)
+	assert.Equal(t, "2.500", r.Gross.String())
+	assert.Contains(t, errs, "standard input:3:")
+}
+
+func TestBadUsageIsOneClearSentence(t *testing.T) {
+	for _, args := range [][]string{
+		{"-orders", filepath.Join(t.TempDir(), "none.csv")},
+		{"-duplicates", "2"},
+		{"-duplicates", "NaN"},
+		{"unexpected"},
+	} {
+		status, out, errs := play(t, t.Context(), "", args...)
+		assert.Equal(t, exitBadUsage, status, args)
+		assert.Empty(t, out)
+		assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
+	}
+}
+
+func TestStoppedRunAccountsForWhatCameIn(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("Ctrl-C"))
+	status, out, errs := play(t, ctx, "", "-json")
+	assert.Equal(t, exitFailed, status)
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	assert.Zero(t, r.Unaccounted)
+	assert.Contains(t, errs, "everything that had come in was handled")
+}
+
+// TestInterruptedProcessSaysWhatItDid builds the program and sends it a real signal in the middle.
+func TestInterruptedProcessSaysWhatItDid(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "orderflow")
+	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(build))
+
+	cmd := exec.Command(program, "-orders", "-", "-json")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	// It reads all before it sends any, so a signal while its input is open finds it before the first order.
+	_, err = in.Write([]byte(header + "1,A,Cup,2,2024-01-02 10:00:00,1.25,,UK\n"))
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
+	require.NoError(t, in.Close())
+	exit := cmd.Wait()
+	if exit != nil { // the signal came in time: stopped, and said so
+		assert.Contains(t, errs.String(), "stopped")
+	}
+	var r report
+	if out.Len() > 0 {
+		require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+		assert.Zero(t, r.Unaccounted)
+	}
+}
+
+func TestFullOrderFile(t *testing.T) {
+	const file = "../../../shared/data/online-retail.csv.gz"
+	if _, err := os.Stat(file); err != nil || testing.Short() {
+		t.Skip("the full order file is not here, or the run is short")
+	}
+	r := playJSON(t, "-orders", file, "-duplicates", "0.01")
+	assert.Equal(t, 22064, r.Orders)
+	assert.Equal(t, 3836, r.Cancellations)
+	assert.Equal(t, 541909, r.Lines)
+	assert.Equal(t, "10644560.424", r.Gross.String())
+	assert.Equal(t, "896812.490", r.Refunds.String())
+	assert.EqualValues(t, 259, r.DuplicatesSkipped)
+	assert.EqualValues(t, 2, r.DeadLettered)
+	assert.Equal(t, 2, r.Redelivered)
+	assert.Zero(t, r.Unaccounted)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/examples/orderflow/inventory"
+	"github.com/jitney-go/jitney/examples/orderflow/money"
+	"github.com/jitney-go/jitney/examples/orderflow/payments"
+)
+
+// report is what a run has come to. Its JSON is for programs; write is for people.
+type report struct {
+	Orders        int                     `json:"orders"`
+	Cancellations int                     `json:"cancellations"`
+	Lines         int                     `json:"lines"`
+	Malformed     int                     `json:"malformed_lines"`
+	Gross         money.Amount            `json:"gross"`
+	Refunds       money.Amount            `json:"refunds"`
+	Countries     map[string]money.Amount `json:"countries"`
+
+	DuplicatesSkipped uint64  `json:"duplicates_skipped"`
+	Retried           uint64  `json:"retried"`
+	DeadLettered      uint64  `json:"dead_lettered"`
+	Redelivered       int     `json:"redelivered"`
+	Unaccounted       int64   `json:"unaccounted"`
+	Seconds           float64 `json:"seconds"`
+	Events            int     `json:"events"`
+	Deliveries        uint64  `json:"deliveries"`
+
+	books       payments.Books
+	reorder     []inventory.Low
+	letters     []jitney.DeadLetter
+	subscribers []account
+	parcels     int64
+	mails       int64
+	members     int
+}
+
+// account is one subscriber's.
+type account struct {
+	name string
+	busy time.Duration
+	jitney.Stats
+}
+
+func (f *flow) report(in input) report {
+	fig, s := f.analytics.Figures(), f.bus.Stats()
+	r := report{
+		Orders: fig.Orders, Cancellations: fig.Cancellations, Lines: fig.Lines, Malformed: in.malformed,
+		Gross: fig.Gross, Refunds: fig.Refunds, Countries: fig.Countries,
+		DuplicatesSkipped: s.Duplicates, Retried: s.Retried, DeadLettered: s.Dead,
+		Redelivered: f.redelivered, Unaccounted: s.Unaccounted(),
+		Seconds: f.took.Seconds(), Deliveries: s.Accepted,
+		books: f.payments.Books(), reorder: f.inventory.ToReorder(), letters: f.dead,
+		parcels: f.shipping.Parcels(), mails: f.notification.Mails(), members: f.loyalty.Members(),
+	}
+	for _, n := range f.audit.Counts() {
+		r.Events += n
+	}
+	for _, sub := range f.bus.Subscriptions() {
+		r.subscribers = append(r.subscribers, account{sub.Name(), f.busy.of(sub.Name()), sub.Stats()})
+	}
+	return r
+}
+
+// balanced reports whether the money that was moved is the money that was ordered.
+func (r report) balanced() bool {
+	return r.books.Charged-r.books.WrittenOff-r.books.Refunded == r.Gross-r.Refunds
+}
+
+func (r report) writeJSON(out io.Writer) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
