@@ -1,4 +1,4 @@
-.PHONY: check test lint bench api
+.PHONY: check test lint fuzz bench api
 
 check: ## everything the gate runs
 	.ci/run
@@ -7,7 +7,10 @@ test:
 	go test -race -shuffle=on ./...
 
 lint:
-	go tool -modfile=tools/go.mod golangci-lint run ./...
+	GOWORK=off go tool -modfile=tools/go.mod golangci-lint run ./...
+
+fuzz: ## one target until it is stopped: make fuzz NAME=FuzzRead IN=./wire
+	go test -run '^$$' -fuzz '^$(NAME)$$' $(IN)
 
 bench:
 	go test -run '^$$' -bench . -benchmem .

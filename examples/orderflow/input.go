@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -39,6 +40,24 @@ func read(c config, stdin io.Reader, stderr io.Writer) (in input, err error) {
 		in.invoices = append(in.invoices, received(v))
 	}
 	return in, err
+}
+
+// await returns what f does, or errStopped if ctx ends first: a terminal or a pipe may keep a reader
+// waiting for ever, and nothing can end that but the end of the process.
+func await(ctx context.Context, f func() (input, error)) (in input, err error) {
+	done := make(chan struct{})
+	var read input
+	var failed error
+	go func() {
+		defer close(done)
+		read, failed = f()
+	}()
+	select {
+	case <-done:
+		return read, failed
+	case <-ctx.Done():
+		return input{}, errStopped
+	}
 }
 
 func received(v retail.Invoice) intake.Received {

@@ -50,8 +50,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err != nil {
 		return exitBadUsage
 	}
-	in, err := read(c, stdin, stderr)
-	if err != nil {
+	in, err := await(ctx, func() (input, error) { return read(c, stdin, stderr) })
+	if err != nil && !errors.Is(err, errStopped) {
 		fmt.Fprintf(stderr, "orderflow: %v\n", err)
 		return exitBadUsage
 	}

@@ -1,14 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +18,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
+	"github.com/jitney-go/jitney/examples/orderflow/orders"
 )
 
 // play runs the program in this process.
@@ -114,42 +118,59 @@ func TestBadUsageIsOneClearSentence(t *testing.T) {
 }
 
 func TestStoppedRunAccountsForWhatCameIn(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("Ctrl-C"))
-	status, out, errs := play(t, ctx, "", "-json")
-	assert.Equal(t, exitFailed, status)
-	var r report
-	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	in, err := read(config{}, nil, io.Discard)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	f := newFlow(config{}, io.Discard)
+	heard := 0
+	jitney.Subscribe(f.bus, "stop", func(context.Context, orders.Placed) error {
+		if heard++; heard == 10 {
+			cancel()
+		}
+		return nil
+	}, jitney.WithSync())
+	in.invoices = slices.Repeat(in.invoices, 200)
+	for i := range in.invoices {
+		in.invoices[i].Invoice += fmt.Sprint("-", i)
+	}
+	require.ErrorIs(t, f.process(ctx, in), errStopped)
+	r := f.report(in)
 	assert.Zero(t, r.Unaccounted)
-	assert.Contains(t, errs, "everything that had come in was handled")
+	assert.GreaterOrEqual(t, r.Orders, 10)
+	assert.Less(t, r.Orders, 32*200)
+	for _, s := range r.subscribers {
+		assert.Zero(t, s.Queued+s.Running+s.Waiting, s.name)
+	}
 }
 
-// TestInterruptedProcessSaysWhatItDid builds the program and sends it a real signal in the middle.
+// TestInterruptedProcessSaysWhatItDid builds the program and sends it a real signal while it reads.
 func TestInterruptedProcessSaysWhatItDid(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "orderflow")
 	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
 	require.NoError(t, err, string(build))
 
 	cmd := exec.Command(program, "-orders", "-", "-json")
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	var out bytes.Buffer
+	cmd.Stdout = &out
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	// It reads all before it sends any, so a signal while its input is open finds it before the first order.
-	_, err = in.Write([]byte(header + "1,A,Cup,2,2024-01-02 10:00:00,1.25,,UK\n"))
+	errs, err := cmd.StderrPipe()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
-	require.NoError(t, in.Close())
-	exit := cmd.Wait()
-	if exit != nil { // the signal came in time: stopped, and said so
-		assert.Contains(t, errs.String(), "stopped")
-	}
+	require.NoError(t, cmd.Start())
+	_, err = in.Write([]byte(header + "1,A,broken\n1,A,Cup,2,2024-01-02 10:00:00,1.25,,UK\n"))
+	require.NoError(t, err)
+	lines := bufio.NewScanner(errs)
+	require.True(t, lines.Scan(), "the malformed line is reported: the program is there")
+	require.NoError(t, cmd.Process.Signal(syscall.SIGINT)) // its input is still open: nothing else ends it
+	require.True(t, lines.Scan())
+	assert.Contains(t, lines.Text(), "stopped before all orders had come in")
+
+	var status *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &status)
+	assert.Equal(t, exitFailed, status.ExitCode())
 	var r report
-	if out.Len() > 0 {
-		require.NoError(t, json.Unmarshal(out.Bytes(), &r))
-		assert.Zero(t, r.Unaccounted)
-	}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	assert.Zero(t, r.Unaccounted)
 }
 
 func TestFullOrderFile(t *testing.T) {

@@ -28,7 +28,7 @@ func zip(t testing.TB, text string) []byte {
 func manyLines(n int) string {
 	var text strings.Builder
 	for i := range n {
-		fmt.Fprintf(&text, "%d,S%d,Item %x,1,2024-11-25 08:42:00,1.00,,Spain\n", i, i*i%9973, uint32(i*2654435761))
+		fmt.Fprintf(&text, "%d,S%d,Item %x,1,2024-11-25 08:42:00,1.00,,Spain\n", i, i*i%9973, uint32(i)*2654435761)
 	}
 	return text.String()
 }
