@@ -1,0 +1,36 @@
+// Package jitney is an event bus that lives inside a Go process: modules of a monolith tell each other
+// facts ("an order was placed") without knowing each other.
+//
+// What it guarantees, in short (README.md has the whole list, and the test of each):
+//
+//   - Every delivery that a subscriber's queue has accepted ends as handled, skipped, dead or dropped by
+//     the policy that was chosen, or is named by Shutdown; the counters of [Subscription.Stats] balance
+//     at every moment.
+//   - One subscriber sees one publisher's events in the order of Publish; with [WithWorkers] that holds
+//     for the events of one key. A retry keeps its key's place.
+//   - A subscriber that is slow, fails, panics or hangs runs no other again, and holds up no other until
+//     its own queue is full.
+//   - Memory is bounded by the options, and a handler that publishes never waits for a queue.
+//   - Shutdown lets what was accepted settle, with what handlers publish meanwhile, and names what it
+//     could not wait for.
+//
+// What it does not: a queue is memory, and what it holds ends with the process. There is no order across
+// keys, nor across publishers that do not wait for each other. A handler runs at least once, so it may
+// run again; [WithIdempotency] keeps a success from being repeated as long as the process lives.
+//
+// Modules see no more of each other than this:
+//
+//	type Placed struct{ OrderID string; Cents int64 }
+//
+//	func (Placed) EventType() string  { return "orders.placed" } // outlives the Go type's name
+//	func (p Placed) EventKey() string { return p.OrderID }       // same key, same order
+//
+//	b := jitney.New()
+//	defer b.Shutdown(ctx)
+//
+//	jitney.Subscribe(b, "billing", func(ctx context.Context, e orders.Placed) error {
+//		return charge(ctx, e.OrderID, e.Cents)
+//	}, jitney.WithRetry(jitney.Retry{Attempts: 5}), jitney.WithDeadLetters(letters))
+//
+//	err := b.Publish(ctx, orders.Placed{OrderID: "1", Cents: 4200})
+package jitney
