@@ -68,7 +68,7 @@ type rigModel struct {
 	events   int
 	subs     []*rigSub
 	accepted map[rigID]bool
-	calls    map[rigID]int  // attempts that the handler has ended
+	calls    map[rigID]int // attempts that the handler has ended
 	begun    map[rigID]bool
 	down     bool           // Shutdown has begun
 	left     map[rigID]bool // named as unhandled
@@ -221,8 +221,8 @@ func (m *rigModel) publish(ctx context.Context, n int) error {
 	}
 	m.mu.Unlock()
 	err := m.bus.Publish(ctx, events...)
-	if errors.Is(err, jitney.ErrClosed) {
-		return err
+	if some := new(jitney.PublishError); err != nil && !errors.As(err, &some) {
+		return err // nobody has any of them
 	}
 	refused := rigRefused(err)
 	m.mu.Lock()
