@@ -104,9 +104,9 @@ func (f DeadLetterFilter) Matches(l DeadLetter) bool {
 
 // What a DeadLetterStore, or Redeliver, answers.
 var (
-	ErrNoDeadLetter    = errors.New("jitney: no such dead letter")
-	ErrDeadLettersFull = errors.New("jitney: dead-letter store full")
-	ErrRedelivering    = errors.New("jitney: dead letter is being redelivered already")
+	ErrNoDeadLetter    = errors.New("no such dead letter")
+	ErrDeadLettersFull = errors.New("dead-letter store full")
+	ErrRedelivering    = errors.New("dead letter is being redelivered already")
 )
 
 // file is what has gone wrong with a delivery so far.

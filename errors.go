@@ -8,45 +8,45 @@ import (
 
 // What Publish and Forward refuse an event for. Nobody has been given the event.
 var (
-	ErrNilEvent        = errors.New("jitney: event is nil")
-	ErrInvalidName     = errors.New("jitney: invalid name")
-	ErrTypeConflict    = errors.New("jitney: event name belongs to another Go type")
-	ErrKeyTooLarge     = errors.New("jitney: event key is too large")
-	ErrHopLimit        = errors.New("jitney: chain of causes is too long")
-	ErrInvalidEnvelope = errors.New("jitney: invalid envelope")
+	ErrNilEvent        = errors.New("event is nil")
+	ErrInvalidName     = errors.New("invalid name")
+	ErrTypeConflict    = errors.New("event name belongs to another Go type")
+	ErrKeyTooLarge     = errors.New("event key is too large")
+	ErrHopLimit        = errors.New("chain of causes is too long")
+	ErrInvalidEnvelope = errors.New("invalid envelope")
 )
 
 // Why a subscriber, or a whole bus, did not take an event.
 var (
 	// ErrClosed is what a bus says from the start of Shutdown on to everybody but its own handlers.
-	ErrClosed = errors.New("jitney: closed")
+	ErrClosed = errors.New("closed")
 	// ErrQueueFull is what a full queue says: at once with overflow policy Reject, and with Block when
 	// the publisher's context or the bus's publish timeout ended first.
-	ErrQueueFull = errors.New("jitney: queue full")
+	ErrQueueFull = errors.New("queue full")
 	// ErrOverflow is what a handler's Publish gets when a queue has used up its reserve too.
-	ErrOverflow = errors.New("jitney: queue and its reserve full")
+	ErrOverflow = errors.New("queue and its reserve full")
 	// ErrNoSubscription says that no subscription of that name is open.
-	ErrNoSubscription = errors.New("jitney: no such subscription")
+	ErrNoSubscription = errors.New("no such subscription")
 )
 
 // Why a context given to a handler has ended (context.Cause).
 var (
 	// ErrTimeout: the attempt took longer than WithTimeout allows.
-	ErrTimeout = errors.New("jitney: handler timeout")
+	ErrTimeout = errors.New("handler timeout")
 	// ErrDeadline: Shutdown or Close waited as long as its context allowed.
-	ErrDeadline = errors.New("jitney: shutdown deadline")
+	ErrDeadline = errors.New("shutdown deadline")
 	// ErrDeliveryEnded: the handler has returned.
-	ErrDeliveryEnded = errors.New("jitney: delivery ended")
+	ErrDeliveryEnded = errors.New("delivery ended")
 )
 
 // What misuse from inside a handler is answered with.
 var (
 	// ErrReentrant: a handler asked the bus to wait for that very handler.
-	ErrReentrant = errors.New("jitney: called from the handler it would wait for")
+	ErrReentrant = errors.New("called from the handler it would wait for")
 	// ErrCalledTwice: a middleware called its next handler a second time for one attempt.
-	ErrCalledTwice = errors.New("jitney: handler called twice in one attempt")
+	ErrCalledTwice = errors.New("handler called twice in one attempt")
 	// ErrForeignContext: a middleware called its next handler with a context that does not stem from its own.
-	ErrForeignContext = errors.New("jitney: middleware replaced the delivery's context")
+	ErrForeignContext = errors.New("middleware replaced the delivery's context")
 )
 
 // PublishError says which subscribers did not take an event. Every other subscriber has taken it:

@@ -42,10 +42,10 @@ type InboxKey struct {
 // What an Inbox answers.
 var (
 	// ErrDuplicate: the key has been handled already. The delivery is skipped.
-	ErrDuplicate = errors.New("jitney: handled before")
+	ErrDuplicate = errors.New("handled before")
 	// ErrKeyReuse: the business key has been used for an event with another payload. The delivery
 	// becomes a dead letter, for one of the two would be lost otherwise.
-	ErrKeyReuse = errors.New("jitney: idempotency key used for a different event")
+	ErrKeyReuse = errors.New("idempotency key used for a different event")
 )
 
 // inboxError is an inbox's own failure, before it came to call the handler.

@@ -99,3 +99,17 @@ func TestConfigurationDoesNotChangeWhatHappensToAKey(t *testing.T) {
 		}
 	}
 }
+
+// TestIDsRiseWhenTheClockIsSetBack: a bubble's clock stands decades before the real one.
+func TestIDsRiseWhenTheClockIsSetBack(t *testing.T) {
+	var before, after string
+	publish := func(id *string) {
+		hook := func(_ context.Context, env *jitney.Envelope) error { *id = env.ID.String(); return nil }
+		b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)), jitney.WithPublishHook(hook))
+		require.NoError(t, b.Publish(context.Background(), rigFact{}))
+		require.NoError(t, b.Shutdown(context.Background()))
+	}
+	publish(&before)
+	synctest.Test(t, func(*testing.T) { publish(&after) })
+	assert.Less(t, before, after)
+}

@@ -181,6 +181,9 @@ func (m *rigModel) begin(s *rigSub, id rigID, d *jitney.Delivery) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.begun[id] = true
+	if id.round > 0 {
+		assert.True(m, m.stored(s.name, d), "seed %d: %v has lost its letter before it succeeded", m.seed, id)
+	}
 	lane := s.lane(d.Key)
 	if !s.sync {
 		assert.False(m, s.running[lane], "seed %d: %v overlaps in its lane", m.seed, id)
@@ -191,6 +194,13 @@ func (m *rigModel) begin(s *rigSub, id rigID, d *jitney.Delivery) {
 		assert.Greater(m, id.n, s.last[lane], "seed %d: order of %v", m.seed, id)
 		s.last[lane] = id.n
 	}
+}
+
+// stored reports whether the letter of a redelivery is still there.
+func (m *rigModel) stored(sub string, d *jitney.Delivery) bool {
+	letters, err := m.letters.List(context.Background(), jitney.DeadLetterFilter{Subscriber: sub})
+	require.NoError(m, err)
+	return slices.ContainsFunc(letters, func(l jitney.DeadLetter) bool { return l.Envelope.ID == d.ID })
 }
 
 func (m *rigModel) end(s *rigSub, id rigID, d *jitney.Delivery, cut error) {

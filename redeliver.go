@@ -18,7 +18,7 @@ type redelivery struct {
 	done   chan struct{} // closed when result is there
 }
 
-var errDropped = errors.New("jitney: dropped by overflow policy DropOldest")
+var errDropped = errors.New("dropped by overflow policy DropOldest")
 
 // Redeliver hands a dead letter to the subscriber that could not handle it, and to no other, and waits
 // for the outcome. It returns nil when the event was handled or skipped; the letter is out of the store

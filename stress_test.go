@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -255,4 +256,27 @@ func TestSubscribeAndCloseStorm(t *testing.T) {
 	st := b.Stats()
 	assert.Zero(t, st.Unaccounted())
 	assert.Equal(t, st.Accepted, st.Handled)
+}
+
+// TestFlushIsNotFooledByWorkThatMoves: one event goes from subscriber to subscriber, behind the back of
+// whoever looks at them one after the other. There is no quiet moment before its last stop.
+func TestFlushIsNotFooledByWorkThatMoves(t *testing.T) {
+	const subscribers, stops = 64, 5000
+	ctx := context.Background()
+	b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+	var made atomic.Int64
+	for i := range subscribers {
+		next := fmt.Sprint("s", (i+subscribers-1)%subscribers)
+		jitney.Subscribe(b, fmt.Sprint("s", i), func(ctx context.Context, _ rigTick) error {
+			if made.Add(1) == stops {
+				return nil
+			}
+			return b.Forward(ctx, jitney.FromContext(ctx).Envelope, next)
+		})
+	}
+	env := &jitney.Envelope{ID: uuid.New(), Type: "rig.tick", Version: 1, Time: time.Now(), CorrelationID: "c", Event: rigTick{}}
+	require.NoError(t, b.Forward(ctx, env, "s0"))
+	require.NoError(t, b.Flush(ctx))
+	assert.EqualValues(t, stops, made.Load())
+	require.NoError(t, b.Shutdown(ctx))
 }

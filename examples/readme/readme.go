@@ -1,0 +1,100 @@
+// Package readme has the code that the README shows, so that it is compiled. A test compares the two.
+package readme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/examples/readme/orders"
+)
+
+var (
+	errCardRefused     = errors.New("card refused")
+	errTooManyRequests = errors.New("too many requests")
+	errTestOrder       = errors.New("test order")
+)
+
+func charge(context.Context, string, int64) error            { return nil }
+func ship(context.Context, orders.Placed) error              { return nil }
+func (provider) Charge(context.Context, string, int64) error { return nil }
+
+type provider struct{}
+
+var (
+	gateway provider
+	log     = slog.Default()
+)
+
+// First is the first code that the README shows.
+func First(ctx context.Context) error {
+	b := jitney.New()
+
+	jitney.Subscribe(b, "billing", func(ctx context.Context, e orders.Placed) error {
+		return charge(ctx, e.OrderID, e.Cents)
+	}, jitney.WithRetry(jitney.Retry{Attempts: 5}))
+
+	err := b.Publish(ctx, orders.Placed{OrderID: "1", Cents: 4200})
+	// …
+	err = b.Shutdown(ctx) // nothing accepted is lost, or it is named in err
+	return err
+}
+
+type publisher interface {
+	Publish(ctx context.Context, events ...jitney.Event) error
+}
+
+type Checkout struct{ bus publisher }
+
+func (c *Checkout) Buy(ctx context.Context, orderID string, cents int64) error {
+	// … store the order …
+	return c.bus.Publish(ctx, orders.Placed{OrderID: orderID, Cents: cents})
+}
+
+// Retries is the module that retries.
+func Retries(b *jitney.Bus) {
+	jitney.Subscribe(b, "billing", func(ctx context.Context, e orders.Placed) error {
+		err := gateway.Charge(ctx, e.OrderID, e.Cents)
+		switch {
+		case errors.Is(err, errCardRefused):
+			return jitney.Permanent(err) // no further attempt can help
+		case errors.Is(err, errTooManyRequests):
+			return jitney.RetryAfter(time.Minute, err) // not before then
+		case errors.Is(err, errTestOrder):
+			return jitney.Skip(err) // none of our business: neither handled nor failed
+		}
+		return err // nil: handled; else again, as the retry policy says
+	},
+		jitney.WithRetry(jitney.Retry{Attempts: 5, Base: 100 * time.Millisecond, Max: 30 * time.Second}),
+		jitney.WithTimeout(10*time.Second), // of each attempt
+		jitney.WithWorkers(8))              // while one key waits, the others flow
+}
+
+// DeadLetters is the module that dead-letters, and its operator.
+func DeadLetters(ctx context.Context, b *jitney.Bus) error {
+	letters := &jitney.MemoryDeadLetters{Limit: 1000}
+	inbox := &jitney.MemoryInbox{}
+
+	jitney.Subscribe(b, "shipping", ship,
+		jitney.WithDeadLetters(letters),
+		jitney.WithIdempotency(inbox))
+
+	list, err := letters.List(ctx, jitney.DeadLetterFilter{Subscriber: "shipping"})
+	for _, l := range list {
+		fmt.Println(l.Envelope, l.Reason, l.LastError())
+		err = b.Redeliver(ctx, l) // waits for the outcome; nil: handled, and out of the store
+	}
+	return err
+}
+
+// Audit hears everything.
+func Audit(b *jitney.Bus) {
+	jitney.Subscribe(b, "audit", func(ctx context.Context, e jitney.Event) error {
+		d := jitney.FromContext(ctx) // which event, which flow, which attempt
+		log.InfoContext(ctx, "heard", "type", d.Type, "id", d.ID, "flow", d.CorrelationID, "cause", d.CausationID)
+		return nil
+	})
+}

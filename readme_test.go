@@ -1,0 +1,65 @@
+package jitney_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestReadmeCodeIsCompiled finds each block of Go code of the README, line for line, in the package
+// examples/readme, and each promise's test in this package.
+func TestReadmeCodeIsCompiled(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	code := sources(t, "examples/readme")
+	blocks := strings.Split(string(readme), "```go\n")[1:]
+	require.NotEmpty(t, blocks)
+	for _, b := range blocks {
+		b, _, _ = strings.Cut(b, "```")
+		assert.Contains(t, code, flat(b))
+	}
+}
+
+func TestEachPromiseHasItsTest(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	tests := sources(t, ".")
+	promises := 0
+	for line := range strings.Lines(string(readme)) {
+		if _, name, ok := strings.Cut(line, "| `TestG"); ok {
+			name, _, _ = strings.Cut(name, "`")
+			assert.Contains(t, tests, "func TestG"+name+"(t *testing.T)")
+			promises++
+		}
+	}
+	assert.Equal(t, 17, promises)
+}
+
+// sources returns the Go files below dir, flat.
+func sources(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all.WriteString(flat(string(text)))
+		return err
+	}))
+	return all.String()
+}
+
+// flat takes the indentation away, and the blanks before a comment that gofmt has aligned.
+func flat(code string) string {
+	var b strings.Builder
+	for line := range strings.Lines(code) {
+		b.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
+	}
+	return b.String()
+}
