@@ -113,3 +113,24 @@ func TestIDsRiseWhenTheClockIsSetBack(t *testing.T) {
 	synctest.Test(t, func(*testing.T) { publish(&after) })
 	assert.Less(t, before, after)
 }
+
+// TestQueuesGetAnEventBeforeSynchronousSubscribers: a synchronous handler that was there first delays
+// nobody.
+func TestQueuesGetAnEventBeforeSynchronousSubscribers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		got := make(chan struct{})
+		b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+		jitney.Subscribe(b, "sync", func(context.Context, rigFact) error {
+			select {
+			case <-got:
+			case <-time.After(time.Second):
+				t.Error("the queue has not got the event")
+			}
+			return nil
+		}, jitney.WithSync())
+		jitney.Subscribe(b, "queue", func(context.Context, rigFact) error { close(got); return nil })
+		require.NoError(t, b.Publish(ctx, rigFact{}))
+		require.NoError(t, b.Shutdown(ctx))
+	})
+}

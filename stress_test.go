@@ -261,7 +261,7 @@ func TestSubscribeAndCloseStorm(t *testing.T) {
 // TestFlushIsNotFooledByWorkThatMoves: one event goes from subscriber to subscriber, behind the back of
 // whoever looks at them one after the other. There is no quiet moment before its last stop.
 func TestFlushIsNotFooledByWorkThatMoves(t *testing.T) {
-	const subscribers, stops = 64, 5000
+	const subscribers, stops = 64, 50_000
 	ctx := context.Background()
 	b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
 	var made atomic.Int64

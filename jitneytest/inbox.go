@@ -22,12 +22,12 @@ type law[S any] struct {
 }
 
 // obeys runs each law in a subtest of its own, on something new.
-func obeys[S any](t *testing.T, laws []law[S], make func(t *testing.T) S) {
+func obeys[S any](t *testing.T, laws []law[S], create func(t *testing.T) S) {
 	for _, l := range laws {
 		t.Run(l.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			if err := l.check(ctx, make(t)); err != nil {
+			if err := l.check(ctx, create(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -93,7 +93,7 @@ func inboxMarksSuccess(ctx context.Context, in jitney.Inbox) error {
 
 func inboxFailureIsFree(ctx context.Context, in jitney.Inbox) error {
 	err := in.Run(ctx, key("1"), func(context.Context) error { return errHandle })
-	if err != errHandle { //nolint:errorlint // as it is
+	if err != errHandle {
 		return fmt.Errorf("Run returned %v, expected handle's own error", err)
 	}
 	return expect(ctx, in, key("1"), succeed, nil, true)

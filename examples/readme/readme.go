@@ -39,7 +39,7 @@ func First(ctx context.Context) error {
 
 	err := b.Publish(ctx, orders.Placed{OrderID: "1", Cents: 4200})
 	// …
-	err = b.Shutdown(ctx) // nothing accepted is lost, or it is named in err
+	err = errors.Join(err, b.Shutdown(ctx)) // nothing accepted is lost, or it is named in err
 	return err
 }
 

@@ -41,7 +41,7 @@ var mutants = []mutant{
 	{"backoff-shift-overflows", []edit{{"retry.go", "r.Base > r.Max>>doublings", "r.Base<<doublings > r.Max"}}, "^(TestG10Retry|FuzzRetryNext)$"},
 	{"offer-ignores-limit", []edit{{"queue.go", "case held < q.limit && (len(q.room) == 0 || p.inside):", "case held >= 0:"}}, "^TestG7Bounded$"},
 	{"waiting-publishers-forgotten", []edit{{"room.go", "for len(q.room) > 0 &&", "for len(q.room) > 1<<20 &&"}}, "^TestConfigurationDoesNotChangeWhatHappensToAKey$"},
-	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = true\n", "\t\t\trefuse(s, s.deliverSync(ctx, p))\n"}}, "^TestModel$"},
+	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = true\n", "\t\t\trefuse(s, s.deliverSync(ctx, p))\n"}}, "^TestQueuesGetAnEventBeforeSynchronousSubscribers$"},
 	{"ids-follow-the-clock-back", []edit{{"id.go", "if stamp <= last {", "if stamp == last {"}}, "^TestIDsRiseWhenTheClockIsSetBack$"},
 	{"quiet-looks-once", []edit{{"bus.go", "!st.Oldest.IsZero() || st.Accepted != accepted[i]", "st.Accepted < accepted[i]"}}, "^TestFlushIsNotFooledByWorkThatMoves$"},
 }
