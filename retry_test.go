@@ -1,15 +1,32 @@
 package jitney_test
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney"
 )
+
+func TestG10Retry(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		var at []time.Duration
+		begin := time.Now()
+		jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+			at = append(at, time.Since(begin))
+			assert.Equal(t, len(at), jitney.FromContext(ctx).Attempt)
+			return errBoom
+		}, jitney.WithRetry(jitney.Retry{Attempts: 5, Base: time.Second, Max: 3 * time.Second, Jitter: jitney.NoJitter}))
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, []time.Duration{0, 1 * time.Second, 3 * time.Second, 6 * time.Second, 9 * time.Second}, at)
+	})
+}
 
 func TestRetryNext(t *testing.T) {
 	const s = time.Second

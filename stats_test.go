@@ -1,0 +1,158 @@
+package jitney_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+)
+
+func TestG1Accounting(t *testing.T) {
+	b := jitney.New(silent)
+	steps := []error{nil, errBoom, jitney.Skip(nil), jitney.Permanent(errBoom), nil}
+	var n atomic.Int64
+	handler := func(context.Context, fact) error {
+		i := n.Add(1)
+		if i%97 == 0 {
+			panic("boom")
+		}
+		return steps[i%int64(len(steps))]
+	}
+	retry := jitney.WithRetry(jitney.Retry{Attempts: 3, Base: time.Microsecond, Max: time.Millisecond})
+	jitney.Subscribe(b, "lane", handler, retry)
+	jitney.Subscribe(b, "keys", handler, retry, jitney.WithWorkers(4))
+	jitney.Subscribe(b, "drops", handler, retry, jitney.WithBuffer(4), jitney.WithOverflow(jitney.DropOldest))
+	jitney.Subscribe(b, "rejects", handler, jitney.WithBuffer(4), jitney.WithOverflow(jitney.Reject))
+	jitney.Subscribe(b, "sync", handler, jitney.WithSync())
+
+	var publishers, sampler sync.WaitGroup
+	for p := range 8 {
+		publishers.Go(func() {
+			for i := range 500 {
+				_ = b.Publish(context.Background(), fact{fmt.Sprint(i % 7), p, i}) // rejects is full at times
+			}
+		})
+	}
+	done := make(chan struct{})
+	samples := 0
+	sampler.Go(func() {
+		for {
+			for _, s := range b.Subscriptions() {
+				st := s.Stats()
+				assert.Zero(t, st.Unaccounted(), "%s: %+v", s.Name(), st)
+				samples++
+			}
+			select {
+			case <-done:
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	})
+	publishers.Wait()
+	require.NoError(t, b.Flush(context.Background()))
+	close(done)
+	sampler.Wait()
+	for _, s := range b.Subscriptions() {
+		st := s.Stats()
+		assert.Equal(t, uint64(4000), st.Accepted+st.Refused, s.Name())
+		assert.Zero(t, st.Queued+st.Running+st.Waiting, s.Name())
+	}
+	require.NoError(t, b.Shutdown(context.Background()))
+	t.Logf("%d snapshots, all balanced", samples)
+}
+
+func TestG16NothingSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		b := jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+		touched := make(map[string]bool)
+		check := func(counter, line string, mentions ...string) {
+			t.Helper()
+			touched[counter] = true
+			if line != "" {
+				l := log.line(line)
+				require.NotEmpty(t, l, line)
+				for _, m := range mentions {
+					assert.Contains(t, l, m)
+				}
+			}
+			if f := reflect.ValueOf(b.Stats().Stats).FieldByName(counter); f.IsValid() {
+				assert.False(t, f.IsZero(), counter)
+			}
+		}
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		assert.Equal(t, map[string]uint64{"test.fact": 1}, b.Stats().Unheard)
+		check("Unheard", "nobody has subscribed", "test.fact")
+
+		open := make(chan struct{})
+		jitney.Subscribe(b, "drops", func(context.Context, fact) error { <-open; return nil },
+			jitney.WithBuffer(1), jitney.WithOverflow(jitney.DropOldest))
+		for range 3 {
+			require.NoError(t, b.Publish(t.Context(), fact{}))
+			synctest.Wait()
+		}
+		check("Accepted", "")
+		check("Queued", "")
+		check("Running", "")
+		check("Oldest", "")
+		check("Dropped", "delivery dropped", "test.fact", "drops", "stats_test.go")
+		time.Sleep(time.Minute)
+		check("Slow", "handler is slow", "test.fact", "drops", "stats_test.go")
+		close(open)
+		require.NoError(t, b.Flush(t.Context()))
+		check("Handled", "")
+
+		inbox := &jitney.MemoryInbox{}
+		var kept *jitney.Envelope
+		jitney.Subscribe(b, "late", func(ctx context.Context, _ other) error {
+			kept = jitney.FromContext(ctx).Envelope
+			time.Sleep(time.Second)
+			return nil
+		}, jitney.WithTimeout(time.Millisecond), jitney.WithIdempotency(inbox))
+		require.NoError(t, b.Publish(t.Context(), other{}))
+		require.NoError(t, b.Flush(t.Context()))
+		check("Late", "")
+		require.NoError(t, b.Forward(t.Context(), kept, "late"))
+		require.NoError(t, b.Flush(t.Context()))
+		check("Skipped", "skipped", "test.other", "late")
+		check("Duplicates", "duplicate=true", "test.other", "late")
+
+		jitney.Subscribe(b, "dies", func(context.Context, moody) error { return errBoom },
+			jitney.WithRetry(jitney.Retry{Attempts: 2, Base: time.Hour, Jitter: jitney.NoJitter}),
+			jitney.WithDeadLetters(&failingStore{fails: 1}),
+			jitney.WithBuffer(1), jitney.WithOverflow(jitney.Reject))
+		require.NoError(t, b.Publish(t.Context(), moody{}))
+		synctest.Wait()
+		check("Waiting", "")
+		require.ErrorIs(t, b.Publish(t.Context(), moody{}), jitney.ErrQueueFull)
+		check("Refused", "")
+		require.NoError(t, b.Flush(t.Context()))
+		check("Retried", "")
+		check("Dead", "jitney: dead letter", "test.moody", "dies", "boom", "stats_test.go")
+		check("StoreErrors", "dead letter not stored", "test.moody", "dies")
+
+		require.NoError(t, b.Shutdown(t.Context()))
+		require.ErrorIs(t, b.Publish(t.Context(), fact{}), jitney.ErrClosed)
+		assert.EqualValues(t, 1, b.Stats().TooLate)
+		check("TooLate", "refused after shutdown", "fact", "stats_test.go")
+
+		for _, typ := range []reflect.Type{reflect.TypeFor[jitney.Stats](), reflect.TypeFor[jitney.BusStats]()} {
+			for f := range typ.Fields() {
+				assert.True(t, touched[f.Name] || f.Anonymous, "counter %s has no test here", f.Name)
+			}
+		}
+	})
+}
