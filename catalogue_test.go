@@ -429,3 +429,34 @@ func TestForwardSaysWhatAnEnvelopeLacks(t *testing.T) {
 		assert.EqualValues(t, 1, s.Stats().Handled)
 	})
 }
+
+func TestCloseAfterAForcedShutdownReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent)
+		letters := &jitney.MemoryDeadLetters{}
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
+			if f.N == 0 {
+				return jitney.Permanent(errBoom)
+			}
+			return errBoom
+		}, jitney.WithDeadLetters(letters), jitney.WithRetry(jitney.Retry{Base: time.Hour, Max: time.Hour, Jitter: jitney.NoJitter}))
+		require.NoError(t, b.Publish(t.Context(), fact{N: 0}, fact{N: 1}))
+		synctest.Wait()
+		list, err := letters.List(t.Context(), jitney.DeadLetterFilter{})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		redelivered := make(chan error)
+		go func() { redelivered <- b.Redeliver(t.Context(), list[0]) }()
+		synctest.Wait() // it stands behind the event that waits
+		closed := make(chan error)
+		go func() { closed <- s.Close(t.Context()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, b.Shutdown(ctx), jitney.ErrDeadline)
+		require.ErrorIs(t, <-redelivered, jitney.ErrDeadline)
+		require.ErrorIs(t, <-closed, jitney.ErrClosed, "its own context has not ended")
+		_, err = letters.Get(t.Context(), list[0].ID)
+		require.NoError(t, err, "the letter is still there")
+	})
+}

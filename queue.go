@@ -201,6 +201,13 @@ func (q *queue) halt() {
 	q.work.Broadcast()
 }
 
+// over reports whether nothing is left to do, or nothing more will be done.
+func (q *queue) over() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.oldest == nil || q.halted
+}
+
 // stop ends the watchdog's timer. The last to leave calls it.
 func (q *queue) stop() {
 	q.mu.Lock()

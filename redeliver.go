@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,8 +15,9 @@ import (
 // redelivery is a dead letter on its way back to its subscriber.
 type redelivery struct {
 	letter DeadLetter
-	result error
+	result error         // written by who has the delivery
 	done   chan struct{} // closed when result is there
+	once   sync.Once
 }
 
 var errDropped = errors.New("dropped by overflow policy DropOldest")
@@ -71,10 +73,13 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 	p := parcel{env: letter.Envelope, at: time.Now().UnixNano(), again: r}
 	if s.sync {
 		// The handler's error comes back as the redelivery's result.
-		if err := s.deliverSync(ctx, p); err != nil && r.result == nil {
-			return nil, err
+		err := s.deliverSync(ctx, p)
+		select {
+		case <-r.done:
+			return r, nil
+		default:
+			return nil, err // it was not accepted
 		}
-		return r, nil
 	}
 	return r, s.submit(ctx, p)
 }
@@ -118,6 +123,17 @@ func (s *Subscription) answer(r *redelivery, v verdict, err error) {
 
 // redelivered tells whoever waits for r.
 func (b *Bus) redelivered(r *redelivery) {
-	b.redeliveries.Delete(r.letter.ID)
-	close(r.done)
+	r.once.Do(func() {
+		b.redeliveries.Delete(r.letter.ID)
+		close(r.done)
+	})
+}
+
+// deserted tells whoever waits for r that nobody will work on it.
+func (b *Bus) deserted(r *redelivery, why error) {
+	r.once.Do(func() {
+		r.result = why
+		b.redeliveries.Delete(r.letter.ID)
+		close(r.done)
+	})
 }

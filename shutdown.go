@@ -1,6 +1,7 @@
 package jitney
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -120,14 +121,15 @@ func (s *Subscription) Close(ctx context.Context) error {
 // drain is Close's own goroutine.
 func (s *Subscription) drain() error {
 	s.queue.refuse(errLeft, errLeft)
-	s.bus.bell.until(s.patient.Done(), func() bool { return s.Stats().Oldest.IsZero() })
+	s.bus.bell.until(s.patient.Done(), s.queue.over)
 	unhandled := s.bus.end(s.patient, []*Subscription{s}, errLeft)
-	s.hurry(nil)
 	s.bus.bury(s)
 	if len(unhandled) == 0 {
+		s.hurry(nil)
 		return nil
 	}
-	return &UnhandledError{"close " + s.name, context.Cause(s.patient), unhandled}
+	defer s.hurry(nil)
+	return &UnhandledError{"close " + s.name, cmp.Or(context.Cause(s.patient), ErrClosed), unhandled}
 }
 
 // bury forgets s but for its account.
@@ -216,10 +218,7 @@ func (s *Subscription) unhandled() (list []Unhandled) {
 		list = append(list, u)
 	})
 	for _, r := range redeliveries {
-		if r.result == nil {
-			r.result = ErrDeadline
-			s.bus.redelivered(r)
-		}
+		s.bus.deserted(r, ErrDeadline)
 	}
 	return list
 }

@@ -177,9 +177,8 @@ func (s *Subscription) dropped(e *entry) {
 	if e == nil {
 		return
 	}
-	if r := e.again; r != nil {
-		r.result = errDropped
-		s.bus.redelivered(r)
+	if e.again != nil {
+		s.bus.deserted(e.again, errDropped)
 	}
 	n := s.Stats().Dropped
 	if powerOfTwo(n) {
