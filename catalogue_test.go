@@ -170,7 +170,7 @@ func TestAMutexHeldWhilePublishingIsNamedNotHungFor(t *testing.T) {
 	assert.Contains(t, log.line("publisher waits"), "catalogue_test.go")
 }
 
-func TestAMillionIDsAreUnique(t *testing.T) {
+func TestIDsOfManyPublishersAreUniqueAndRise(t *testing.T) {
 	const publishers, each = 8, 20_000
 	b := jitney.New(silent)
 	seen := make([][]uuid.UUID, publishers)
@@ -459,4 +459,49 @@ func TestCloseAfterAForcedShutdownReturns(t *testing.T) {
 		_, err = letters.Get(t.Context(), list[0].ID)
 		require.NoError(t, err, "the letter is still there")
 	})
+}
+
+func TestARetryThatIsDueBeforeTheDeadlineStillRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent)
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+			if jitney.FromContext(ctx).Attempt < 3 {
+				return errBoom
+			}
+			return nil
+		}, jitney.WithRetry(jitney.Retry{Base: time.Second, Max: time.Second, Jitter: jitney.NoJitter}))
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		require.NoError(t, b.Shutdown(ctx))
+		assert.EqualValues(t, 1, s.Stats().Handled)
+	})
+}
+
+func TestEventsWithoutAKeyWaitBehindOneThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		var got []int
+		jitney.Subscribe(b, "s", func(ctx context.Context, e other) error {
+			got = append(got, e.N)
+			if e.N == 1 && jitney.FromContext(ctx).Attempt < 3 {
+				return errBoom
+			}
+			return nil
+		}, jitney.WithWorkers(4), jitney.WithRetry(jitney.Retry{}))
+		require.NoError(t, b.Publish(t.Context(), other{1}, other{2}))
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, []int{1, 1, 1, 2}, got)
+	})
+}
+
+func TestTenThousandSubscriptions(t *testing.T) {
+	b := jitney.New(silent)
+	for i := range 10_000 {
+		jitney.Subscribe(b, fmt.Sprint("s", i), ignore, jitney.WithSync())
+	}
+	require.NoError(t, b.Publish(t.Context(), fact{}))
+	assert.EqualValues(t, 10_000, b.Stats().Handled)
+	require.NoError(t, b.Publish(t.Context(), other{}))
+	assert.EqualValues(t, 10_000, b.Stats().Handled)
+	require.NoError(t, b.Shutdown(t.Context()))
 }

@@ -212,3 +212,92 @@ func TestTheChainHasOneOrder(t *testing.T) {
 		assert.Equal(t, []string{"bus false", "own 1 false", "own 2 false", "handler true"}, got)
 	}, jitney.WithMiddleware(note("bus")))
 }
+
+// thrower misbehaves in every part that an application may supply, for so many calls.
+type thrower struct {
+	jitney.MemoryInbox
+	jitney.MemoryDeadLetters
+	jitney.Retry
+	throw func()
+	times int
+}
+
+func (t *thrower) may() {
+	if t.times--; t.times >= 0 {
+		t.throw()
+	}
+}
+
+func (t *thrower) Run(ctx context.Context, key jitney.InboxKey, handle func(context.Context) error) error {
+	t.may()
+	return t.MemoryInbox.Run(ctx, key, handle)
+}
+
+func (t *thrower) Add(ctx context.Context, l jitney.DeadLetter) error {
+	t.may()
+	return t.MemoryDeadLetters.Add(ctx, l)
+}
+
+func (t *thrower) Next(attempt int, elapsed time.Duration, random float64) (time.Duration, bool) {
+	t.may()
+	return t.Retry.Next(attempt, elapsed, random)
+}
+
+func TestPartsThatThrowCostNoOtherDelivery(t *testing.T) {
+	for how, throw := range map[string]func(){
+		"panic":  func() { panic("boom") },
+		"Goexit": runtime.Goexit,
+	} {
+		for what, option := range map[string]func(*thrower) jitney.SubscribeOption{
+			"inbox":        func(p *thrower) jitney.SubscribeOption { return jitney.WithIdempotency(p) },
+			"letter store": func(p *thrower) jitney.SubscribeOption { return jitney.WithDeadLetters(p) },
+			"retry policy": func(p *thrower) jitney.SubscribeOption { return jitney.WithRetry(p) },
+		} {
+			t.Run(how+" in "+what, func(t *testing.T) {
+				bubble(t, func(t *testing.T, b *jitney.Bus) {
+					s := jitney.Subscribe(b, "s", func(_ context.Context, f fact) error {
+						if f.N == 0 {
+							return errBoom
+						}
+						return nil
+					}, option(&thrower{throw: throw, times: 3, Retry: jitney.Retry{Attempts: 2}}))
+					require.NoError(t, b.Publish(t.Context(), fact{N: 0}, fact{N: 1}, fact{N: 0}, fact{N: 1}))
+					require.NoError(t, b.Flush(t.Context()))
+					st := s.Stats()
+					assert.Equal(t, uint64(4), st.Handled+st.Dead)
+					assert.GreaterOrEqual(t, st.Dead, uint64(2))
+					assert.Zero(t, st.Unaccounted())
+				})
+			})
+		}
+	}
+}
+
+func TestGoexitEndsTheGoroutineOfASynchronousHandlersPublisher(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		s := jitney.Subscribe(b, "s", func(context.Context, fact) error { runtime.Goexit(); return nil }, jitney.WithSync())
+		ended := make(chan bool)
+		go func() {
+			returned := false
+			defer func() { ended <- returned }()
+			_ = b.Publish(context.Background(), fact{})
+			returned = true
+		}()
+		assert.False(t, <-ended)
+		assert.EqualValues(t, 1, s.Stats().Dead)
+	})
+}
+
+func TestASynchronousRetryEndsWithItsPublishersContext(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		s := jitney.Subscribe(b, "s", func(context.Context, fact) error { return errBoom }, jitney.WithSync(),
+			jitney.WithRetry(jitney.Retry{Base: time.Hour, Max: time.Hour, Jitter: jitney.NoJitter}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := b.Publish(ctx, fact{})
+		require.ErrorIs(t, err, errBoom)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.EqualValues(t, 1, s.Stats().Dead)
+		assert.Zero(t, s.Stats().Unaccounted())
+	})
+}

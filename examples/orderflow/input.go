@@ -13,19 +13,14 @@ import (
 // input is what comes in from outside.
 type input struct {
 	invoices  []intake.Received
-	malformed int
-	damaged   bool
+	malformed int // lines left out, and a file that ends too early
 }
 
 // read reads all invoices. Lines that make no sense are reported and left out.
 func read(c config, stdin io.Reader, stderr io.Writer) (in input, err error) {
 	report := func(p retail.Problem) {
 		fmt.Fprintln(stderr, p)
-		if p.Damaged {
-			in.damaged = true
-		} else {
-			in.malformed++
-		}
+		in.malformed++
 	}
 	var invoices []retail.Invoice
 	switch c.orders {
