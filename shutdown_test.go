@@ -95,6 +95,18 @@ func TestG13Shutdown(t *testing.T) {
 }
 
 func TestG14Unsubscribe(t *testing.T) {
+	t.Run("what was accepted is handled first", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *jitney.Bus) {
+			s := jitney.Subscribe(b, "s", func(context.Context, fact) error { time.Sleep(time.Second); return nil })
+			require.NoError(t, b.Publish(t.Context(), fact{}, fact{}))
+			begin := time.Now()
+			require.NoError(t, s.Close(t.Context()))
+			assert.Equal(t, 2*time.Second, time.Since(begin))
+			assert.EqualValues(t, 2, s.Stats().Handled)
+			require.NoError(t, b.Publish(t.Context(), fact{}))
+			assert.EqualValues(t, 2, s.Stats().Accepted)
+		})
+	})
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		for range 200 {
 			var closed atomic.Bool
