@@ -152,9 +152,9 @@ func TestPublishRacingShutdownIsAcceptedOrRefused(t *testing.T) {
 
 func TestAMutexHeldWhilePublishingIsNamedNotHungFor(t *testing.T) {
 	var log logged
-	b := jitney.New(jitney.WithPublishTimeout(50*time.Millisecond), jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	b := jitney.New(jitney.WithPublishTimeout(500*time.Millisecond), jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	var mu sync.Mutex
-	jitney.Subscribe(b, "wants the lock"[:5], func(context.Context, fact) error {
+	jitney.Subscribe(b, "wants-the-lock", func(context.Context, fact) error {
 		mu.Lock()
 		defer mu.Unlock()
 		return nil
