@@ -87,8 +87,11 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel) error {
 	if err != nil {
 		return err
 	}
+	s.workers.Add(1) // Shutdown and Close wait for it as for a worker
 	settled := false
 	defer func() {
+		defer s.bus.bell.ring()
+		defer s.workers.Add(-1)
 		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
 			s.settleSync(e, s.giveUp(e, &PanicError{Goexit: true, Stack: stack()}))
 		}

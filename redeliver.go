@@ -14,10 +14,11 @@ import (
 
 // redelivery is a dead letter on its way back to its subscriber.
 type redelivery struct {
-	letter DeadLetter
-	result error         // written by who has the delivery
-	done   chan struct{} // closed when result is there
-	once   sync.Once
+	letter  DeadLetter
+	outcome error // the delivery's owner's alone
+	result  error // written once, before done is closed
+	done    chan struct{}
+	once    sync.Once
 }
 
 var errDropped = errors.New("dropped by overflow policy DropOldest")
@@ -107,7 +108,7 @@ func (s *Subscription) current(ctx context.Context, l DeadLetter) (DeadLetter, e
 
 // answer keeps r's outcome, and takes a letter that is done with out of the store.
 func (s *Subscription) answer(r *redelivery, v verdict, err error) {
-	r.result = err
+	r.outcome = err
 	if s.letters == nil || v.ending != handled && v.ending != skipped {
 		return
 	}
@@ -115,24 +116,20 @@ func (s *Subscription) answer(r *redelivery, v verdict, err error) {
 	if err == nil || is(err, ErrNoDeadLetter) {
 		return
 	}
-	r.result = fmt.Errorf("jitney: handled, but the letter could not be removed: %w", err)
+	r.outcome = fmt.Errorf("jitney: handled, but the letter could not be removed: %w", err)
 	s.queue.count(func(st *Stats) { st.StoreErrors++ })
 	s.bus.log(s.life, slog.LevelError, "jitney: redelivered dead letter not removed",
 		slog.Any("dead_letter", r.letter), slog.String("error", errorText(err)))
 }
 
-// redelivered tells whoever waits for r.
-func (b *Bus) redelivered(r *redelivery) {
-	r.once.Do(func() {
-		b.redeliveries.Delete(r.letter.ID)
-		close(r.done)
-	})
-}
+// redelivered tells whoever waits for r how it went. Its delivery's owner calls it.
+func (b *Bus) redelivered(r *redelivery) { b.conclude(r, r.outcome) }
 
-// deserted tells whoever waits for r that nobody will work on it.
-func (b *Bus) deserted(r *redelivery, why error) {
+// conclude tells whoever waits for r its result. The first result counts: Shutdown may have given it up
+// before its owner comes to tell.
+func (b *Bus) conclude(r *redelivery, result error) {
 	r.once.Do(func() {
-		r.result = why
+		r.result = result
 		b.redeliveries.Delete(r.letter.ID)
 		close(r.done)
 	})

@@ -208,7 +208,7 @@ func (s *Subscription) unhandled() (list []Unhandled) {
 				u.Since = time.Unix(0, e.seen)
 			}
 		} else {
-			if e.file != nil {
+			if e.file != nil && !s.sync { // a synchronous delivery's file is its publisher's, also while it waits
 				u.Attempts, u.Err = e.file.attempts, e.file.last
 			}
 			if e.again != nil {
@@ -218,7 +218,7 @@ func (s *Subscription) unhandled() (list []Unhandled) {
 		list = append(list, u)
 	})
 	for _, r := range redeliveries {
-		s.bus.deserted(r, ErrDeadline)
+		s.bus.conclude(r, ErrDeadline)
 	}
 	return list
 }

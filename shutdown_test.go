@@ -137,3 +137,26 @@ func TestG14Unsubscribe(t *testing.T) {
 		})
 	})
 }
+
+func TestShutdownInterruptsASynchronousRetry(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			b := jitney.New(silent, jitney.WithGrace(grace))
+			s := jitney.Subscribe(b, "s", func(context.Context, fact) error { return errBoom }, jitney.WithSync(),
+				jitney.WithRetry(jitney.Retry{Base: time.Hour, Max: time.Hour, Jitter: jitney.NoJitter}))
+			published := make(chan error)
+			go func() { published <- b.Publish(context.Background(), fact{}) }()
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			left, ok := errors.AsType[*jitney.UnhandledError](b.Shutdown(ctx))
+			require.True(t, ok)
+			require.Len(t, left.Unhandled, 1)
+			err := <-published
+			require.ErrorIs(t, err, jitney.ErrDeadline)
+			require.ErrorIs(t, err, errBoom)
+			assert.Zero(t, s.Stats().Dead)
+			assert.Zero(t, s.Stats().Unaccounted())
+		})
+	}
+}

@@ -178,7 +178,7 @@ func (s *Subscription) dropped(e *entry) {
 		return
 	}
 	if e.again != nil {
-		s.bus.deserted(e.again, errDropped)
+		s.bus.conclude(e.again, errDropped)
 	}
 	n := s.Stats().Dropped
 	if powerOfTwo(n) {
