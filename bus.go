@@ -114,40 +114,47 @@ func (b *Bus) Stats() BusStats {
 }
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,
-// skipped, dead or dropped, also what handlers published meanwhile and what waited for another attempt.
+// skipped, dead or dropped, also what handlers published meanwhile and what waited for another attempt. It
+// waits for what is paused, but not for what is parked behind a dead letter.
 // It returns an error that wraps ctx's cause if ctx ends first, and ErrReentrant in a handler.
 func (b *Bus) Flush(ctx context.Context) error {
 	if b.handles(ctx) {
 		return fmt.Errorf("jitney: flush: %w", ErrReentrant)
 	}
-	if !b.bell.until(ctx.Done(), b.quiet) {
+	if !b.bell.until(ctx.Done(), func() bool { return b.quiet(false) }) {
 		return fmt.Errorf("jitney: flush: %w", context.Cause(ctx))
 	}
 	return nil
 }
 
-// quiet reports whether there was a moment, while it looked, when no subscription had anything to do.
+// quiet reports whether there was a moment, while it looked, when no subscription had anything to do; or
+// anything that is not paused, if that is to be left alone.
 //
 // It looks at each twice. One that was empty both times, and has accepted nothing in between, was empty
 // all the time from the first look to the second; if that holds for all, they were empty together at the
 // moment between the two rounds. (The two-round form of Mattern's four-counter method, 1987.)
-func (b *Bus) quiet() bool {
+func (b *Bus) quiet(leavePaused bool) bool {
 	first := b.routes.all()
 	accepted := make([]uint64, len(first))
 	for i, s := range first {
 		st := s.queue.snapshot()
-		if !st.Oldest.IsZero() {
+		if !st.still(leavePaused) {
 			return false
 		}
 		accepted[i] = st.Accepted
 	}
 	for i, s := range first {
 		st := s.queue.snapshot()
-		if !st.Oldest.IsZero() || st.Accepted != accepted[i] {
+		if !st.still(leavePaused) || st.Accepted != accepted[i] {
 			return false
 		}
 	}
 	return true
+}
+
+// still reports whether nothing is going on in a subscription.
+func (s Stats) still(leavePaused bool) bool {
+	return s.Oldest.IsZero() || leavePaused && s.Paused && s.Running == 0
 }
 
 // handles reports whether ctx belongs to a handler of this bus that has not returned.

@@ -36,7 +36,7 @@ func TestQuietIsNotFooledByWorkThatMoves(t *testing.T) {
 
 		middle.queue.mu.Lock()
 		quiet := make(chan bool)
-		go func() { quiet <- b.quiet() }()
+		go func() { quiet <- b.quiet(false) }()
 		time.Sleep(time.Millisecond) // no more than a chance for it to come to the middle
 		close(move)
 		for last.Stats().Handled == 0 {

@@ -26,6 +26,8 @@ type DeadLetter struct {
 	History []Attempt
 	// Redeliveries counts how often the letter was redelivered and died again.
 	Redeliveries int
+	// Original is the envelope that died, if Amend has put another in its place; else nil.
+	Original *Envelope
 }
 
 // Attempt is what is known of one failed attempt.
@@ -33,6 +35,7 @@ type Attempt struct {
 	Number int       // 1 is the first of its (re)delivery
 	Time   time.Time // when it failed
 	Error  string    // at most 4 KiB
+	Class  string    // Go type of the error: the first in its tree that is more than a wrapping
 	Stack  string    // of a panic, at most 16 KiB; else ""
 }
 
@@ -49,6 +52,14 @@ func (l DeadLetter) LastError() string {
 		return ""
 	}
 	return l.History[len(l.History)-1].Error
+}
+
+// Class returns the last attempt's error class.
+func (l DeadLetter) Class() string {
+	if len(l.History) == 0 {
+		return ""
+	}
+	return l.History[len(l.History)-1].Class
 }
 
 // LogValue names the letter in a log record, without payload.
@@ -86,6 +97,7 @@ type DeadLetterFilter struct {
 	Subscriber string
 	Type       string
 	Error      string    // a part of the last attempt's error text
+	Class      string    // the last attempt's error class
 	Since      time.Time // died then or later
 	Until      time.Time // died before
 
@@ -98,6 +110,7 @@ func (f DeadLetterFilter) Matches(l DeadLetter) bool {
 	return (f.Subscriber == "" || f.Subscriber == l.Subscriber) &&
 		(f.Type == "" || l.Envelope != nil && f.Type == l.Envelope.Type) &&
 		(f.Error == "" || strings.Contains(l.LastError(), f.Error)) &&
+		(f.Class == "" || f.Class == l.Class()) &&
 		(f.Since.IsZero() || !l.Time.Before(f.Since)) &&
 		(f.Until.IsZero() || l.Time.Before(f.Until))
 }
@@ -128,7 +141,7 @@ func (f *file) record(err error, now time.Time) {
 	}
 	f.attempts++
 	f.last = err
-	a := Attempt{Number: f.attempts, Time: now, Error: errorText(err)}
+	a := Attempt{Number: f.attempts, Time: now, Error: errorText(err), Class: errorClass(err)}
 	find(err, func(e error) bool {
 		p, ok := e.(*PanicError)
 		if ok {
@@ -163,6 +176,7 @@ func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLette
 	l.ID = before.ID
 	l.Attempts += before.Attempts
 	l.Redeliveries = before.Redeliveries + 1
+	l.Original = before.Original
 	l.History = appendAttempts(append([]Attempt(nil), before.History...), l.History...)
 	return l
 }
@@ -194,6 +208,9 @@ func (s *Subscription) mourn(l *DeadLetter) {
 		slog.Any("dead_letter", *l),
 		slog.Bool("to_be_stored", s.letters != nil),
 		slog.String("subscribed_at", s.at),
+	}
+	if s.queue.parking.limit > 0 {
+		attrs = append(attrs, slog.Bool("parks_its_key", true))
 	}
 	if last := l.History[len(l.History)-1]; last.Stack != "" {
 		attrs = append(attrs, slog.String("stack", last.Stack))

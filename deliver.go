@@ -22,10 +22,11 @@ const (
 	dead
 	again       // another attempt, after verdict.wait
 	held        // no fault of the handler's: on after verdict.wait, when a store may work again
+	spared      // failed while the breaker is not closed: on when it lets the delivery through
 	interrupted // neither ended nor tried again: Shutdown or Close will name it
 )
 
-func (end ending) final() bool { return end != again && end != held }
+func (end ending) final() bool { return end != again && end != held && end != spared }
 
 // result is how one attempt went.
 type result struct {
@@ -184,6 +185,10 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 	if in, ok := r.err.(*inboxError); ok && !s.sync {
 		s.storeFailed(e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
+	}
+	if b := s.queue.gate.breaker; b != nil && b.counts(r.err) && s.queue.failed(e, r.err, asked(r.err)) {
+		f.last = r.err
+		return verdict{ending: spared}
 	}
 	now := time.Now()
 	f.holds = 0

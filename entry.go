@@ -6,10 +6,11 @@ type entry struct {
 	file *file // what has gone wrong so far; nil while nothing has
 
 	state   state
-	reports uint8 // times the watchdog has named it
-	seen    int64 // when the watchdog first saw it run, Unix ns
+	reports uint8  // times the watchdog has named it
+	seen    int64  // when the watchdog first saw it run, Unix ns
+	share   *share // nil unless WithFairShare
 	lane    *lane
-	next    *entry // behind it in its lane
+	next    *entry // behind it in its lane, or its park
 	older   *entry
 	newer   *entry
 }
@@ -19,6 +20,7 @@ type parcel struct {
 	env    *Envelope
 	at     int64       // Unix ns
 	again  *redelivery // nil unless it comes from the dead letters
+	claim  *claim      // nil unless WithFairShare
 	inside bool        // a handler publishes it
 }
 
@@ -28,6 +30,7 @@ const (
 	queued state = iota
 	running
 	waiting
+	parked
 )
 
 // maxFree is how many entries a queue keeps for reuse: 80 KiB of them.
@@ -46,6 +49,7 @@ func (q *queue) enter(p parcel) *entry {
 	}
 	e.parcel = p
 	q.stats.Accepted++
+	e.share = q.shares.enter(p.claim)
 	e.older = q.newest
 	if q.newest == nil {
 		q.oldest = e
@@ -54,6 +58,18 @@ func (q *queue) enter(p parcel) *entry {
 	}
 	q.newest = e
 	return e
+}
+
+// enterFirst puts e back on the books, as the oldest.
+func (q *queue) enterFirst(e *entry) {
+	e.share = q.shares.enter(e.claim)
+	e.newer = q.oldest
+	if q.oldest == nil {
+		q.newest = e
+	} else {
+		q.oldest.older = e
+	}
+	q.oldest = e
 }
 
 // leave takes e off the books.
@@ -68,6 +84,7 @@ func (q *queue) leave(e *entry) {
 	} else {
 		e.newer.older = e.older
 	}
+	q.shares.leave(e.share)
 	if q.oldest == nil || q.halted {
 		if q.inside != nil {
 			q.work.Broadcast()

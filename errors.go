@@ -25,6 +25,8 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrOverflow is what a handler's Publish gets when a queue has used up its reserve too.
 	ErrOverflow = errors.New("queue and its reserve full")
+	// ErrPaused is what a subscription made WithSync says while it is paused.
+	ErrPaused = errors.New("paused")
 	// ErrNoSubscription says that no subscription of that name is open.
 	ErrNoSubscription = errors.New("no such subscription")
 )
@@ -38,6 +40,10 @@ var (
 	// ErrDeliveryEnded: the handler has returned.
 	ErrDeliveryEnded = errors.New("delivery ended")
 )
+
+// ErrHeldBack is the cause of an UnhandledError when all that was not handled was parked behind a dead letter,
+// or paused: nobody would have handled it, however long Shutdown or Close had waited.
+var ErrHeldBack = errors.New("parked or paused")
 
 // What misuse from inside a handler is answered with.
 var (

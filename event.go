@@ -137,12 +137,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, 
 		ID: ids.next(now), Type: r.name, Version: 1, Time: now, Source: b.source, Event: e,
 		CorrelationID: correlationOf(ctx),
 	}
-	if v, ok := e.(versioned); ok {
-		env.Version = v.EventVersion()
-	}
-	if k, ok := e.(keyed); ok {
-		env.Key = k.EventKey()
-	}
+	env.ask(e)
 	if cause := scopeOf(ctx); cause != nil {
 		env.CausationID = cause.delivery.ID
 		env.Hops = cause.delivery.Hops + 1
@@ -157,6 +152,30 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, 
 		}
 	}
 	return env, r, b.check(ctx, env, r)
+}
+
+// ask takes over what the event says of itself.
+func (env *Envelope) ask(e Event) {
+	if v, ok := e.(versioned); ok {
+		env.Version = v.EventVersion()
+	}
+	if k, ok := e.(keyed); ok {
+		env.Key = k.EventKey()
+	}
+}
+
+// reseal makes the envelope of e, which takes the place of the event in old.
+func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope, err error) {
+	defer containInto(&err)
+	r, err := b.routes.of(e)
+	if err != nil {
+		return nil, err
+	}
+	env = copyEnvelope(old)
+	env.ID, env.CausationID = ids.next(time.Now()), old.ID
+	env.Type, env.Version, env.Key, env.Event = r.name, 1, "", e
+	env.ask(e)
+	return env, b.check(ctx, env, r)
 }
 
 // check says what is wrong with an envelope, whoever made it.

@@ -132,8 +132,7 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bo
 			syncs = true
 			continue
 		}
-		w, dropped, err := s.queue.offer(p)
-		s.dropped(dropped)
+		w, err := s.offer(p)
 		if w != nil {
 			waits = append(waits, full{s, w})
 		}

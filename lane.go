@@ -2,9 +2,10 @@ package jitney
 
 import "time"
 
-// lane is the deliveries of one key.
+// lane is the deliveries of one key, or those without a key.
 type lane struct {
 	key        string
+	keyless    bool // the lane of a share's deliveries without a key
 	head, tail *entry
 	state      laneState
 	timer      *time.Timer // wakes a waiting lane
@@ -19,15 +20,42 @@ const (
 	laneReady
 	laneRunning
 	laneWaiting
+	laneBlocked // its first delivery ought to be parked, and the parking is full
 )
 
+// laneList is lanes in the order they are taken.
 type laneList struct{ first, last *lane }
+
+func (list *laneList) push(l *lane) {
+	if list.last == nil {
+		list.first = l
+	} else {
+		list.last.next = l
+	}
+	list.last = l
+}
+
+func (list *laneList) pop() *lane {
+	l := list.first
+	if l == nil {
+		return nil
+	}
+	list.first, l.next = l.next, nil
+	if list.first == nil {
+		list.last = nil
+	}
+	return l
+}
 
 // What follows is called with the queue's lock held.
 
-func (q *queue) laneOf(key string) *lane {
-	if !q.keyed {
+func (q *queue) laneOf(e *entry) *lane {
+	key := e.env.Key
+	switch {
+	case !q.keyed:
 		return &q.single
+	case key == "" && e.share != nil:
+		return &e.share.keyless
 	}
 	l := q.lanes[key]
 	if l == nil {
@@ -43,46 +71,48 @@ func (q *queue) requeue(l *lane) {
 	switch {
 	case l.head != nil:
 		q.push(l)
-	case q.keyed:
+	case q.keyed && !l.keyless:
 		delete(q.lanes, l.key)
 	}
 }
 
 func (q *queue) push(l *lane) {
 	l.state = laneReady
-	if q.ready.last == nil {
-		q.ready.first = l
+	if q.shares != nil {
+		q.shares.push(l)
 	} else {
-		q.ready.last.next = l
+		q.ready.push(l)
 	}
-	q.ready.last = l
-	if q.parked > 0 {
+	if q.resting > 0 && !q.gate.shut {
 		q.work.Signal()
 	}
 }
 
 // pop returns the next ready lane. One that dropOldest has emptied is forgotten on the way.
 func (q *queue) pop() *lane {
-	for q.ready.first != nil {
-		l := q.ready.first
-		q.ready.first, l.next = l.next, nil
-		if q.ready.first == nil {
-			q.ready.last = nil
+	for {
+		var l *lane
+		if q.shares != nil {
+			l = q.shares.pop()
+		} else {
+			l = q.ready.pop()
 		}
-		if l.head != nil {
+		if l == nil || l.head != nil {
 			return l
 		}
 		q.requeue(l)
 	}
-	return nil
 }
 
-// unlane takes e out of its lane, where it is the first, or the second behind one that runs.
+// unlane takes e out of its lane.
 func (q *queue) unlane(e *entry) {
 	l := e.lane
-	before := l.head
-	if before == e {
-		l.head, before = e.next, nil
+	var before *entry
+	for at := l.head; at != e; at = at.next { // it is the first, or near it
+		before = at
+	}
+	if before == nil {
+		l.head = e.next
 	} else {
 		before.next = e.next
 	}
@@ -90,6 +120,27 @@ func (q *queue) unlane(e *entry) {
 		l.tail = before
 	}
 	e.next = nil
+}
+
+// insert puts the deliveries from first to last at the head of l, behind one that is out.
+func (l *lane) insert(first, last *entry) {
+	if l.state == laneRunning || l.state == laneWaiting {
+		last.next = l.head.next
+		l.head.next = first
+	} else {
+		last.next = l.head
+		l.head = first
+	}
+	if last.next == nil {
+		l.tail = last
+	}
+}
+
+// putBack leaves e in its place, for when the gate lets it run again.
+func (q *queue) putBack(e *entry) {
+	e.state = queued
+	q.stats.Queued++
+	q.requeue(e.lane)
 }
 
 // postpone keeps e at the head of its lane until another attempt is due.

@@ -141,10 +141,15 @@ func (m *MemoryDeadLetters) find(id uuid.UUID) (int, bool) {
 // copyLetter shares nothing that may be written to but the event itself.
 func copyLetter(l DeadLetter) DeadLetter {
 	l.History = slices.Clone(l.History)
-	if l.Envelope != nil {
-		env := *l.Envelope
-		env.Headers = maps.Clone(env.Headers)
-		l.Envelope = &env
-	}
+	l.Envelope, l.Original = copyEnvelope(l.Envelope), copyEnvelope(l.Original)
 	return l
+}
+
+func copyEnvelope(env *Envelope) *Envelope {
+	if env == nil {
+		return nil
+	}
+	c := *env
+	c.Headers = maps.Clone(c.Headers)
+	return &c
 }

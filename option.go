@@ -41,6 +41,9 @@ type subscribeConfig struct {
 	letters     DeadLetterStore
 	inbox       Inbox
 	businessKey func(Event) string
+	parking     int
+	breaker     *Breaker
+	fair        *FairShare
 	middlewares []Middleware
 }
 
@@ -152,7 +155,8 @@ func WithWorkers(n int) SubscribeOption {
 
 // WithSync makes the handler run in its publisher's goroutine, within the publisher's context: Publish
 // returns the handler's error. Other subscribers' queues get the event first. There is no queue, so
-// WithBuffer, WithReserve, WithOverflow and WithWorkers have no effect, and as many handlers run at once
+// WithBuffer, WithReserve, WithOverflow, WithWorkers, WithParking, WithBreaker and WithFairShare have no
+// effect, and as many handlers run at once
 // as publishers publish. Retries are waited for in Publish. Default: a queue and a goroutine.
 func WithSync() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.sync = true })
@@ -193,6 +197,35 @@ func WithIdempotency(inbox Inbox) SubscribeOption {
 // payload under a used key is a dead letter, with ErrKeyReuse, not a duplicate. Default: the event's ID.
 func WithIdempotencyKey(key func(Event) string) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.businessKey = key })
+}
+
+// WithParking keeps the order of a key across a dead letter: when a delivery is given up, up to n later ones
+// wait behind its letter, key by key, while other keys flow. Redeliver, once it succeeds, or Discard lets
+// them go on, in order, before what has come since. When n are parked, the next one stays in its lane, which
+// then waits too; that is logged. Events without a key have one order, as if their key were "", one per
+// share with WithFairShare. It needs WithDeadLetters; with WithSync it has no effect. Default 0: events
+// go on past a dead letter.
+//
+// Flush counts what is parked as settled; Shutdown and Close do not wait for it, and return it.
+func WithParking(n int) SubscribeOption {
+	mustBe("WithParking", n >= 0, n)
+	return subscribeOption(func(c *subscribeConfig) { c.parking = n })
+}
+
+// WithBreaker gives the subscription a circuit breaker; see Breaker. Given to New, each subscription has
+// one of its own. With WithSync it has no effect. Default: none.
+func WithBreaker(b Breaker) SubscribeOption {
+	mustBe("WithBreaker: Rate", validRate(b.Rate), b.Rate)
+	return subscribeOption(func(c *subscribeConfig) { c.breaker = &b })
+}
+
+// WithFairShare has deliveries taken share by share instead of in the order they came; see FairShare. It
+// gives the subscription a lane per key, as WithWorkers does, and one per share for events without a key. A
+// share that holds less than an equal part of the buffer gets in although others have filled it, so that
+// the buffer's bound is exceeded, at most twofold; with DropOldest a share pushes out its own. With WithSync
+// it has no effect. Default: first come, first served.
+func WithFairShare(f FairShare) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.fair = &f })
 }
 
 // WithMiddleware wraps the handler; see Middleware. Given to New the middlewares are outside of those

@@ -23,8 +23,9 @@ const (
 //
 // Deliveries stand in lanes. A lane is first in, first out, and at most one of its deliveries is with a
 // worker; while the first one waits for another attempt, the lane waits. There is one lane, or one per
-// key. Workers take ready lanes in turn. One lock guards everything, is held for a few instructions at
-// a time, and never while other code is called.
+// key. Workers take ready lanes in turn, or share by share, while the gate is open; what may not run
+// because a dead letter of its key is before it, they put aside into the parking. One lock guards
+// everything, is held for a few instructions at a time, and never while other code is called.
 type queue struct {
 	limit    int
 	reserve  int
@@ -32,13 +33,13 @@ type queue struct {
 	keyed    bool
 	settled  func() // called, with mu held, when no delivery is left, or runs no more after halt
 
-	mu     sync.Mutex
-	work   sync.Cond
-	parked int // workers that wait for work
-	single lane
-	lanes  map[string]*lane // by key, if keyed: those with something in them
-	ready  laneList
-	room   []*waiter // publishers that wait for room, first come first served
+	mu      sync.Mutex
+	work    sync.Cond
+	resting int // workers that wait for work
+	single  lane
+	lanes   map[string]*lane // by key, if keyed: those with something in them
+	ready   laneList
+	room    []*waiter // publishers that wait for room, first come first served
 
 	oldest, newest *entry // every delivery that has not ended, in the order of acceptance
 	free           *entry
@@ -48,6 +49,11 @@ type queue struct {
 	outside, inside error // what publishers, and publishing handlers, are refused with; nil lets them in
 	halted          bool  // workers take no more
 	watchdog        watchdog
+
+	gate    gate    // whether deliveries may start
+	parking parking // deliveries behind a dead letter of their key
+	shares  *shares // nil unless WithFairShare
+	news    news    // what is to be told once the lock is free
 }
 
 // init makes q usable. workers is 0 for a single lane.
@@ -70,12 +76,14 @@ func (q *queue) offer(p parcel) (w *waiter, dropped *entry, err error) {
 		err = q.inside
 	case !p.inside && q.outside != nil:
 		err = q.outside
-	case held < q.limit && (len(q.room) == 0 || p.inside):
+	case p.again != nil && q.parking.limit > 0:
+		q.overtake(p)
+	case held < q.limit && (len(q.room) == 0 || p.inside), q.owes(p, held):
 		q.accept(p)
 	case q.overflow == Reject:
 		err = fmt.Errorf("%w: it holds %d", ErrQueueFull, held)
 	case q.overflow == DropOldest:
-		dropped = q.dropOldest()
+		dropped = q.dropOldest(p)
 		q.accept(p)
 	case !p.inside:
 		w = q.enlist(p)
@@ -101,6 +109,10 @@ func (q *queue) begin(p parcel) (*entry, error) {
 	if err := q.inside; err != nil {
 		q.stats.Refused++
 		return nil, err
+	}
+	if q.gate.paused {
+		q.stats.Refused++
+		return nil, ErrPaused
 	}
 	e := q.enter(p)
 	q.stats.Running++
@@ -162,6 +174,10 @@ func (q *queue) snapshot() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
+	s.Paused = q.gate.paused
+	if b := q.gate.breaker; b != nil {
+		s.Breaker = b.state
+	}
 	if q.oldest != nil {
 		s.Oldest = time.Unix(0, q.oldest.at)
 	}
@@ -183,6 +199,19 @@ func (q *queue) refuse(outside, inside error) {
 func (q *queue) halt() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.haltLocked()
+}
+
+// haltIdle halts a queue in which nothing but what is paused is left.
+func (q *queue) haltIdle() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.idle() && q.oldest != nil {
+		q.haltLocked()
+	}
+}
+
+func (q *queue) haltLocked() {
 	q.halted = true
 	now := time.Now().UnixNano()
 	for e := q.oldest; e != nil; e = e.newer {
@@ -205,22 +234,30 @@ func (q *queue) halt() {
 func (q *queue) over() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.oldest == nil || q.halted
+	return q.oldest == nil || q.halted || q.idle()
 }
 
-// stop ends the watchdog's timer. The last to leave calls it.
+// stop ends the timers. The last to leave calls it.
 func (q *queue) stop() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.watchdog.stop()
+	q.gate.stop()
+	q.news.over = true
 }
 
-// remaining calls f for every delivery that has not ended, oldest first, with the lock held.
+// remaining calls f for every delivery that has not ended, oldest first and the parked ones at the end,
+// with the lock held.
 func (q *queue) remaining(f func(*entry)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for e := q.oldest; e != nil; e = e.newer {
 		f(e)
+	}
+	for _, p := range q.parking.parks() {
+		for e := p.first; e != nil; e = e.next {
+			f(e)
+		}
 	}
 }
 
@@ -228,15 +265,20 @@ func (q *queue) remaining(f func(*entry)) {
 
 func (q *queue) takeLocked() *entry {
 	for !q.halted {
-		if l := q.pop(); l != nil {
-			return q.start(l)
+		if !q.gate.shut {
+			if l := q.pop(); l != nil {
+				if q.divert(l) {
+					continue
+				}
+				return q.start(l)
+			}
 		}
 		if q.inside != nil && q.oldest == nil {
 			return nil
 		}
-		q.parked++
+		q.resting++
 		q.work.Wait()
-		q.parked--
+		q.resting--
 	}
 	return nil
 }
@@ -247,7 +289,8 @@ func (q *queue) start(l *lane) *entry {
 	e.state, e.seen, e.reports = running, 0, 0
 	q.stats.Queued--
 	q.stats.Running++
-	q.grant()
+	q.gate.begin(e)
+	q.grant(e.share)
 	q.watchdog.arm()
 	return e
 }
@@ -258,6 +301,7 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 	} else {
 		q.stats.Waiting-- // a publisher that gave up between two attempts
 	}
+	q.observe(e, v)
 	switch v.ending {
 	case again:
 		q.stats.Retried++
@@ -265,6 +309,10 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 		return
 	case held:
 		q.postpone(e, v.wait)
+		return
+	case spared:
+		q.stats.Spared++
+		q.putBack(e)
 		return
 	case interrupted:
 		q.stats.Waiting++
@@ -282,6 +330,7 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 		q.unlane(e)
 		q.requeue(l)
 	}
+	q.stand(e, v)
 	q.leave(e)
 	q.recycle(e)
 }
@@ -289,7 +338,7 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 func (q *queue) accept(p parcel) {
 	e := q.enter(p)
 	q.stats.Queued++
-	l := q.laneOf(p.env.Key)
+	l := q.laneOf(e)
 	e.lane = l
 	if l.tail == nil {
 		l.head = e
@@ -302,11 +351,15 @@ func (q *queue) accept(p parcel) {
 	}
 }
 
-// dropOldest gives up the oldest delivery that does not run, and returns it.
-func (q *queue) dropOldest() *entry {
+// dropOldest gives up the oldest delivery that does not run, of p's share if there are shares and it has
+// one, and returns it.
+func (q *queue) dropOldest(p parcel) *entry {
 	e := q.oldest
 	for e.state == running {
 		e = e.newer
+	}
+	if q.shares != nil {
+		e = q.shares.oldest(e, p.claim)
 	}
 	if e.state == waiting {
 		q.stats.Waiting--
@@ -316,9 +369,12 @@ func (q *queue) dropOldest() *entry {
 	q.stats.Dropped++
 	l := e.lane
 	q.unlane(e)
-	if l.state == laneWaiting {
+	switch l.state {
+	case laneWaiting:
 		l.timer.Stop()
 		q.requeue(l)
+	case laneBlocked:
+		q.unblock(l)
 	}
 	q.leave(e)
 	return e

@@ -59,12 +59,13 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 	if s == nil {
 		return nil, ErrNoSubscription
 	}
-	if _, busy := b.redeliveries.LoadOrStore(letter.ID, struct{}{}); busy {
+	id := letter.ID
+	if _, busy := b.redeliveries.LoadOrStore(id, struct{}{}); busy {
 		return nil, ErrRedelivering
 	}
 	defer func() {
 		if err != nil {
-			b.redeliveries.Delete(letter.ID)
+			b.redeliveries.Delete(id)
 		}
 	}()
 	if letter, err = s.current(ctx, letter); err != nil {
@@ -85,6 +86,77 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 	return r, s.submit(ctx, p)
 }
 
+// Discard takes a dead letter out of its subscriber's store for good: its event will not be handled. What
+// is parked behind the letter goes on (WithParking), also when the store has lost the letter: then its ID
+// and Subscriber are enough. The errors are ErrNoDeadLetter, ErrRedelivering, ErrNoSubscription, and the
+// store's.
+func (b *Bus) Discard(ctx context.Context, letter DeadLetter) error {
+	err := b.exclusively(letter, func(s *Subscription) error {
+		err := ErrNoDeadLetter
+		if s.letters != nil {
+			err = contain(func() error { return s.letters.Remove(ctx, letter.ID) })
+		}
+		if err != nil && !is(err, ErrNoDeadLetter) {
+			return err
+		}
+		if s.queue.unpark(letter.ID) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("jitney: discard %s to %s: %w", letter.ID, letter.Subscriber, err)
+	}
+	return nil
+}
+
+// Amend puts e in the place of the event in a stored dead letter, which is what Redeliver hands over from
+// then on. The new envelope has an ID of its own and names the one that died as its cause; time, source,
+// correlation id and headers stay. The letter keeps the envelope that died first as its Original. Amend
+// returns the letter as it is stored now. Publish hooks are not called. The errors are those of Discard,
+// and what Publish says of an event that is not valid.
+func (b *Bus) Amend(ctx context.Context, letter DeadLetter, e Event) (amended DeadLetter, err error) {
+	err = b.exclusively(letter, func(s *Subscription) error {
+		if s.letters == nil {
+			return ErrNoDeadLetter
+		}
+		l, err := s.current(ctx, letter)
+		if err != nil {
+			return err
+		}
+		env, err := b.reseal(ctx, l.Envelope, e)
+		if err != nil {
+			return err
+		}
+		if l.Original == nil {
+			l.Original = l.Envelope
+		}
+		l.Envelope = env
+		if err := s.fits(env); err != nil {
+			return err
+		}
+		amended = l
+		return contain(func() error { return s.letters.Add(ctx, l) })
+	})
+	if err != nil {
+		return letter, fmt.Errorf("jitney: amend %s to %s: %w", letter.ID, letter.Subscriber, err)
+	}
+	return amended, nil
+}
+
+// exclusively calls f, which deals with a letter, while nobody else does.
+func (b *Bus) exclusively(letter DeadLetter, f func(*Subscription) error) error {
+	s := b.routes.named(letter.Subscriber)
+	if s == nil {
+		return ErrNoSubscription
+	}
+	if _, busy := b.redeliveries.LoadOrStore(letter.ID, struct{}{}); busy {
+		return ErrRedelivering
+	}
+	defer b.redeliveries.Delete(letter.ID)
+	return f(s)
+}
+
 // current returns the letter as it is in the store now; as given if there is no store.
 func (s *Subscription) current(ctx context.Context, l DeadLetter) (DeadLetter, error) {
 	if s.letters != nil {
@@ -96,14 +168,19 @@ func (s *Subscription) current(ctx context.Context, l DeadLetter) (DeadLetter, e
 	if l.ID == uuid.Nil || l.Envelope == nil || l.Envelope.Event == nil {
 		return l, fmt.Errorf("%w: the dead letter has no event", ErrInvalidEnvelope)
 	}
-	r, err := s.bus.routes.of(l.Envelope.Event)
+	return l, s.fits(l.Envelope)
+}
+
+// fits says what keeps s from handling env.
+func (s *Subscription) fits(env *Envelope) error {
+	r, err := s.bus.routes.of(env.Event)
 	if err != nil {
-		return l, err
+		return err
 	}
 	if !s.wants(r.typ) {
-		return l, fmt.Errorf("%w: %s takes %s, not %s", ErrTypeConflict, s.name, s.EventType(), reflect.TypeOf(l.Envelope.Event))
+		return fmt.Errorf("%w: %s takes %s, not %s", ErrTypeConflict, s.name, s.EventType(), reflect.TypeOf(env.Event))
 	}
-	return l, nil
+	return nil
 }
 
 // answer keeps r's outcome, and takes a letter that is done with out of the store.

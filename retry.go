@@ -147,6 +147,14 @@ func steering(err error) *steer {
 	return best
 }
 
+// asked is how long a handler's RetryAfter says to wait.
+func asked(err error) time.Duration {
+	if st := steering(err); st != nil {
+		return st.wait
+	}
+	return 0
+}
+
 // next decides on a delivery that has failed with err.
 func (s *Subscription) next(f *file, err error, now time.Time) (wait time.Duration, again bool, reason string) {
 	st := steering(err)

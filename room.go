@@ -27,14 +27,29 @@ func (q *queue) enlist(p parcel) *waiter {
 	return w
 }
 
-// grant lets in as many waiting publishers as there is room for. Called with mu held.
-func (q *queue) grant() {
-	for len(q.room) > 0 && q.stats.Queued+q.stats.Waiting < q.limit {
-		w := q.room[0]
-		q.room = slices.Delete(q.room, 0, 1)
-		q.accept(w.parcel)
-		w.answer <- nil
+// grant lets in as many waiting publishers as there is room for, and, because a delivery of share s has
+// made room in its share, one of that. Called with mu held.
+func (q *queue) grant(s *share) {
+	if len(q.room) == 0 {
+		return
 	}
+	for len(q.room) > 0 && q.stats.Queued+q.stats.Waiting < q.limit {
+		q.letIn(0)
+	}
+	if s == nil {
+		return
+	}
+	i := slices.IndexFunc(q.room, func(w *waiter) bool { return w.claim.share == s.name })
+	if i >= 0 && q.owes(q.room[i].parcel, q.stats.Queued+q.stats.Waiting) {
+		q.letIn(i)
+	}
+}
+
+func (q *queue) letIn(i int) {
+	w := q.room[i]
+	q.room = slices.Delete(q.room, i, i+1)
+	q.accept(w.parcel)
+	w.answer <- nil
 }
 
 // await waits until w's event is accepted; or until ctx or the timer ends, and then it is not.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // errLeft is what a closed subscription tells a publisher that has just missed it.
@@ -21,13 +23,15 @@ type Unhandled struct {
 	// may yet succeed. Since is a time by which it ran already, zero if that is not known.
 	Running bool
 	Since   time.Time
+	// Behind is the dead letter that the delivery was parked behind; uuid.Nil if it was not.
+	Behind uuid.UUID
 }
 
-// UnhandledError is what Shutdown and Close return when their context ended too early. It carries each
-// delivery that was not handled, so that the caller can write them down.
+// UnhandledError is what Shutdown and Close return when their context ended too early, or when deliveries
+// were held back. It carries each delivery that was not handled, so that the caller can write them down.
 type UnhandledError struct {
 	Op        string // "shutdown", or "close " and the subscriber
-	Cause     error  // why it did not wait longer
+	Cause     error  // why it did not wait longer: what ended its context; or ErrHeldBack
 	Unhandled []Unhandled
 }
 
@@ -47,12 +51,18 @@ func (e *UnhandledError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns ErrDeadline and the cause.
-func (e *UnhandledError) Unwrap() []error { return []error{ErrDeadline, e.Cause} }
+// Unwrap returns the cause, and ErrDeadline before it unless the cause is ErrHeldBack.
+func (e *UnhandledError) Unwrap() []error {
+	if e.Cause == ErrHeldBack {
+		return []error{e.Cause}
+	}
+	return []error{ErrDeadline, e.Cause}
+}
 
 // Shutdown ends the bus. From its start on, everybody but the bus's own handlers gets ErrClosed for a
 // publish; a publisher that waits for room already is still served. What has been accepted is handled,
-// and so is what handlers publish meanwhile; then Shutdown returns nil.
+// and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked, or paused, is not
+// waited for, but returned.
 //
 // When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
 // further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
@@ -85,13 +95,13 @@ func (b *Bus) drain() error {
 	for _, s := range subs {
 		s.queue.refuse(ErrClosed, nil)
 	}
-	b.bell.until(b.patient.Done(), b.quiet)
+	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
 	unhandled := b.end(b.patient, subs, ErrClosed)
-	b.hurry(nil)
+	defer b.hurry(nil)
 	if len(unhandled) == 0 {
 		return nil
 	}
-	return &UnhandledError{"shutdown", context.Cause(b.patient), unhandled}
+	return &UnhandledError{"shutdown", cmp.Or(context.Cause(b.patient), ErrHeldBack), unhandled}
 }
 
 // Close takes s off the bus. Events published from its start on are not for s any more. What s has
@@ -122,14 +132,17 @@ func (s *Subscription) Close(ctx context.Context) error {
 func (s *Subscription) drain() error {
 	s.queue.refuse(errLeft, errLeft)
 	s.bus.bell.until(s.patient.Done(), s.queue.over)
+	without := ErrHeldBack // the cause, if s's own patience has not ended
+	if s.life.Err() != nil {
+		without = ErrClosed
+	}
 	unhandled := s.bus.end(s.patient, []*Subscription{s}, errLeft)
 	s.bus.bury(s)
+	defer s.hurry(nil)
 	if len(unhandled) == 0 {
-		s.hurry(nil)
 		return nil
 	}
-	defer s.hurry(nil)
-	return &UnhandledError{"close " + s.name, cmp.Or(context.Cause(s.patient), ErrClosed), unhandled}
+	return &UnhandledError{"close " + s.name, cmp.Or(context.Cause(s.patient), without), unhandled}
 }
 
 // bury forgets s but for its account.
@@ -149,6 +162,7 @@ func (b *Bus) end(patient context.Context, subs []*Subscription, refusal error) 
 	}
 	for _, s := range subs {
 		s.queue.refuse(refusal, refusal)
+		s.queue.haltIdle()
 	}
 	over, stop := b.mercy(patient)
 	defer stop()
@@ -208,6 +222,9 @@ func (s *Subscription) unhandled() (list []Unhandled) {
 				u.Since = time.Unix(0, e.seen)
 			}
 		} else {
+			if p := s.queue.parking.of(e); p != nil {
+				u.Behind = p.letter
+			}
 			if e.file != nil && !s.sync { // a synchronous delivery's file is its publisher's, also while it waits
 				u.Attempts, u.Err = e.file.attempts, e.file.last
 			}

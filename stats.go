@@ -4,7 +4,7 @@ import "time"
 
 // Stats is one subscription's account at one moment: a snapshot in which
 //
-//	Accepted = Handled + Skipped + Dead + Dropped + Queued + Running + Waiting
+//	Accepted = Handled + Skipped + Dead + Dropped + Queued + Running + Waiting + Parked
 type Stats struct {
 	Accepted uint64 // deliveries taken on, redeliveries included
 
@@ -16,22 +16,29 @@ type Stats struct {
 	Queued  int // not begun, or due for another attempt
 	Running int // in the handler
 	Waiting int // between two attempts, or for the dead-letter store
+	Parked  int // behind a dead letter of their key; see WithParking
 
 	Duplicates  uint64 // the part of Skipped that the inbox knew
 	Retried     uint64 // attempts that failed and were followed by another
+	Spared      uint64 // attempts that failed and, thanks to the breaker, were not used up
+	Opened      uint64 // times that the breaker has opened
 	Late        uint64 // the part of Handled that succeeded after its timeout
 	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
 	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
 	Slow        uint64 // handlers, and publishers waiting for room, that the watchdog has named
 
-	// Oldest is when the oldest delivery that has not ended was accepted; zero if there is none.
+	Paused  bool         // by Pause; of a bus: any subscription
+	Breaker BreakerState // of a bus: that of the subscription where it is worst
+
+	// Oldest is when the oldest delivery that has not ended, and is not parked, was accepted; zero if
+	// there is none.
 	Oldest time.Time
 }
 
 // Unaccounted is what Accepted exceeds the sum of the endings and states by: always 0.
 func (s Stats) Unaccounted() int64 {
 	ended := s.Handled + s.Skipped + s.Dead + s.Dropped
-	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting)
+	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting+s.Parked)
 }
 
 // add sums two accounts. It keeps the older Oldest.
@@ -44,12 +51,17 @@ func (s Stats) add(t Stats) Stats {
 	s.Queued += t.Queued
 	s.Running += t.Running
 	s.Waiting += t.Waiting
+	s.Parked += t.Parked
 	s.Duplicates += t.Duplicates
 	s.Retried += t.Retried
+	s.Spared += t.Spared
+	s.Opened += t.Opened
 	s.Late += t.Late
 	s.Refused += t.Refused
 	s.StoreErrors += t.StoreErrors
 	s.Slow += t.Slow
+	s.Paused = s.Paused || t.Paused
+	s.Breaker = max(s.Breaker, t.Breaker)
 	if s.Oldest.IsZero() || (!t.Oldest.IsZero() && t.Oldest.Before(s.Oldest)) {
 		s.Oldest = t.Oldest
 	}

@@ -144,6 +144,35 @@ func TestG16NothingSilent(t *testing.T) {
 		check("Dead", "jitney: dead letter", "test.moody", "dies", "boom", "stats_test.go")
 		check("StoreErrors", "dead letter not stored", "test.moody", "dies")
 
+		down := true
+		guarded := jitney.Subscribe(b, "guarded", func(_ context.Context, l load) error {
+			if l.N == 0 {
+				return jitney.Permanent(errBoom)
+			}
+			if down {
+				return errBoom
+			}
+			return nil
+		}, jitney.WithBreaker(jitney.Breaker{Failures: 1}), jitney.WithParking(1), jitney.WithDeadLetters(&jitney.MemoryDeadLetters{}))
+		for n := range 2 {
+			require.NoError(t, b.Publish(t.Context(), load{Key: "k", N: n}))
+		}
+		require.NoError(t, b.Flush(t.Context()))
+		check("Parked", "parks_its_key=true", "test.load", "guarded")
+		require.NoError(t, b.Publish(t.Context(), load{Key: "k", N: 2}))
+		synctest.Wait()
+		check("Parked", "parking full", "test.load", "guarded", "stats_test.go")
+		require.NoError(t, b.Discard(t.Context(), jitney.DeadLetter{ID: guarded.Parked()[0].Letter, Subscriber: "guarded"}))
+		synctest.Wait()
+		check("Spared", "")
+		check("Opened", "")
+		check("Breaker", "breaker open", "guarded", "boom")
+		guarded.Pause()
+		check("Paused", "subscription paused", "guarded", "stats_test.go")
+		down = false
+		guarded.Resume()
+		check("", "subscription resumed", "guarded", "stats_test.go")
+
 		require.NoError(t, b.Shutdown(t.Context()))
 		require.ErrorIs(t, b.Publish(t.Context(), fact{}), jitney.ErrClosed)
 		assert.EqualValues(t, 1, b.Stats().TooLate)

@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -24,6 +25,7 @@ type Subscription struct {
 	letters     DeadLetterStore
 	inbox       Inbox
 	businessKey func(Event) string
+	fair        *FairShare
 
 	handle  Handler // the whole chain
 	queue   queue
@@ -81,7 +83,7 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
 		closed: make(chan struct{}),
 	}
-	eventName, err := s.check()
+	eventName, err := s.check(&c)
 	if err != nil {
 		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", clip(name, maxName), s.at, err))
 	}
@@ -92,16 +94,36 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	s.patient, s.hurry = context.WithCancelCause(context.Background())
 	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
 	s.queue.settled = b.bell.ring
+	s.queue.news.spread = s.spread
+	if !s.sync {
+		s.restrain(&c)
+	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
 	s.start(eventName, max(c.workers, 1))
 	return s
 }
 
+// restrain sets up what holds deliveries back: parking, breaker, fair shares.
+func (s *Subscription) restrain(c *subscribeConfig) {
+	s.queue.parking.limit = c.parking
+	if c.breaker != nil {
+		s.queue.gate.breaker = newBreaker(*c.breaker)
+	}
+	if c.fair != nil {
+		s.fair = c.fair
+		s.queue.shares = &shares{byName: make(map[string]*share)}
+		c.workers = max(c.workers, 1)
+	}
+}
+
 // check finds what is wrong with the call, and the event's name.
-func (s *Subscription) check() (eventName string, err error) {
+func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	if err := checkName(s.name); err != nil {
 		return "", err
+	}
+	if c.parking > 0 && !c.sync && c.letters == nil {
+		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
 	if s.want.Kind() == reflect.Interface {
 		return "", nil
@@ -160,10 +182,22 @@ func (s *Subscription) EventType() string { return s.typ }
 // Stats returns s's account at this moment.
 func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
 
-// submit puts p into s's queue, and waits for room if it must.
-func (s *Subscription) submit(ctx context.Context, p parcel) error {
+// offer puts p into s's queue, or returns where its publisher has to wait for room.
+func (s *Subscription) offer(p parcel) (w *waiter, err error) {
+	if s.fair != nil {
+		if p.claim, err = s.fair.claim(p.env); err != nil {
+			s.queue.count(func(st *Stats) { st.Refused++ })
+			return nil, err
+		}
+	}
 	w, dropped, err := s.queue.offer(p)
 	s.dropped(dropped)
+	return w, err
+}
+
+// submit puts p into s's queue, and waits for room if it must.
+func (s *Subscription) submit(ctx context.Context, p parcel) error {
+	w, err := s.offer(p)
 	if w == nil {
 		return err
 	}

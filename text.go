@@ -27,6 +27,20 @@ func errorText(err error) (text string) {
 	return clip(err.Error(), maxErrorText)
 }
 
+// errorClass names the kind of err: the Go type of the first error in its tree that is more than a text or
+// a wrapping of others, or else of the last one.
+func errorClass(err error) (class string) {
+	find(err, func(e error) bool {
+		class = fmt.Sprintf("%T", e)
+		switch class {
+		case "*errors.errorString", "*errors.joinError", "*fmt.wrapError", "*fmt.wrapErrors", "*jitney.steer":
+			return false
+		}
+		return true
+	})
+	return class
+}
+
 // clip cuts s to at most n bytes, at a rune's boundary.
 func clip(s string, n int) string {
 	if len(s) <= n {

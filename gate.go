@@ -1,0 +1,133 @@
+package jitney
+
+import (
+	"log/slog"
+	"time"
+)
+
+// gate says whether deliveries may start: not while the subscription is paused, nor while its breaker is
+// open, nor while the one delivery that a half-open breaker lets through is under way. Its fields are
+// guarded by the queue's lock.
+type gate struct {
+	shut    bool
+	paused  bool
+	breaker *breaker // nil without WithBreaker
+}
+
+// Pause keeps further deliveries of s from starting, until Resume. Those in the handler go on to their end;
+// the others wait, as do their publishers when the queue is full: nothing is dropped by the pause. A
+// subscription made WithSync refuses its publishers with ErrPaused meanwhile.
+//
+// Flush waits for what is held back, Shutdown and Close do not: they return it.
+func (s *Subscription) Pause() { s.pause(true, "jitney: subscription paused") }
+
+// Resume ends a pause, and closes the breaker if it is not closed.
+func (s *Subscription) Resume() { s.pause(false, "jitney: subscription resumed") }
+
+func (s *Subscription) pause(on bool, text string) {
+	s.queue.pause(on)
+	s.bus.log(s.life, slog.LevelInfo, text, slog.String("subscriber", s.name), slog.String("called_at", caller()))
+}
+
+func (q *queue) pause(on bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gate.paused = on
+	if b := q.gate.breaker; !on && b != nil && b.state != BreakerClosed {
+		q.shift(func() { b.close() })
+	}
+	q.regate()
+	q.settled() // Shutdown does not wait for what is paused
+}
+
+// idle reports whether what is left is held back by a pause.
+func (q *queue) idle() bool { return q.gate.paused && q.stats.Running == 0 }
+
+// regate lets the workers know whether they may start deliveries. Called with mu held.
+func (q *queue) regate() {
+	g := &q.gate
+	b := g.breaker
+	g.shut = g.paused || b != nil && (b.state == BreakerOpen || b.state == BreakerHalfOpen && b.probe != nil)
+	if !g.shut {
+		q.work.Broadcast()
+	}
+}
+
+// begin is called, with the lock held, when e starts.
+func (g *gate) begin(e *entry) {
+	if b := g.breaker; b != nil && b.state == BreakerHalfOpen {
+		b.probe = e
+		g.shut = true
+	}
+}
+
+func (g *gate) stop() {
+	if g.breaker != nil && g.breaker.timer != nil {
+		g.breaker.timer.Stop()
+	}
+}
+
+// failed takes note of an attempt of e that failed with err, and reports whether the attempt is spared:
+// not used up, because the breaker is not closed. wait is how long the handler asked to wait.
+func (q *queue) failed(e *entry, err error, wait time.Duration) (spare bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.gate.breaker
+	switch {
+	case b.state == BreakerClosed && !b.attempt(true):
+		return false
+	case b.state == BreakerClosed, e == b.probe:
+		q.shift(func() { b.open(err, wait) })
+		b.probe = nil
+		q.stats.Opened++
+		q.regate()
+		if !q.halted {
+			b.timer = time.AfterFunc(b.pause, q.halfOpen)
+		}
+	}
+	return true
+}
+
+// halfOpen is called by the breaker's timer.
+func (q *queue) halfOpen() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := q.gate.breaker
+	if b.state != BreakerOpen || q.halted {
+		return
+	}
+	q.shift(func() { b.state = BreakerHalfOpen })
+	q.regate()
+}
+
+// observe tells the breaker how e's attempt has ended. Called with mu held.
+func (q *queue) observe(e *entry, v verdict) {
+	b := q.gate.breaker
+	if b != nil {
+		switch {
+		case e == b.probe && v.ending == handled:
+			b.probe = nil
+			q.shift(b.close)
+			q.regate()
+		case e == b.probe: // it has told nothing: the next one is tried
+			b.probe = nil
+			q.regate()
+		case b.state == BreakerClosed && v.ending == handled:
+			b.attempt(false)
+		}
+	}
+	if q.idle() {
+		q.settled()
+	}
+}
+
+// shift changes the breaker's state, and lets it be known. Called with mu held.
+func (q *queue) shift(change func()) {
+	b := q.gate.breaker
+	from := b.state
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	change()
+	q.tell(notice{breaker: BreakerChange{From: from, To: b.state, Err: b.err, Pause: b.pause}})
+}
