@@ -127,34 +127,29 @@ func (b *Bus) Flush(ctx context.Context) error {
 	return nil
 }
 
-// quiet reports whether there was a moment, while it looked, when no subscription had anything to do; or
-// anything that is not paused, if that is to be left alone.
+// quiet reports whether there was a moment, while it looked, when no subscription had anything to do;
+// what is held back does not count if it is to be left alone.
 //
 // It looks at each twice. One that was empty both times, and has accepted nothing in between, was empty
 // all the time from the first look to the second; if that holds for all, they were empty together at the
 // moment between the two rounds. (The two-round form of Mattern's four-counter method, 1987.)
-func (b *Bus) quiet(leavePaused bool) bool {
+func (b *Bus) quiet(leaveHeld bool) bool {
 	first := b.routes.all()
 	accepted := make([]uint64, len(first))
 	for i, s := range first {
-		st := s.queue.snapshot()
-		if !st.still(leavePaused) {
+		n, still := s.queue.look(leaveHeld)
+		if !still {
 			return false
 		}
-		accepted[i] = st.Accepted
+		accepted[i] = n
 	}
 	for i, s := range first {
-		st := s.queue.snapshot()
-		if !st.still(leavePaused) || st.Accepted != accepted[i] {
+		n, still := s.queue.look(leaveHeld)
+		if !still || n != accepted[i] {
 			return false
 		}
 	}
 	return true
-}
-
-// still reports whether nothing is going on in a subscription.
-func (s Stats) still(leavePaused bool) bool {
-	return s.Oldest.IsZero() || leavePaused && s.Paused && s.Running == 0
 }
 
 // handles reports whether ctx belongs to a handler of this bus that has not returned.

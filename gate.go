@@ -40,8 +40,21 @@ func (q *queue) pause(on bool) {
 	q.settled() // Shutdown does not wait for what is paused
 }
 
-// idle reports whether what is left is held back by a pause.
-func (q *queue) idle() bool { return q.gate.paused && q.stats.Running == 0 }
+// idle reports whether what is left is held back until somebody does something about it: by a pause, or
+// by a full parking. Called with mu held.
+func (q *queue) idle() bool {
+	if q.stats.Running > 0 {
+		return false
+	}
+	return q.gate.paused || len(q.parking.blocked) > 0 && q.stats.Waiting == 0 && !q.anyReady()
+}
+
+func (q *queue) anyReady() bool {
+	if q.shares != nil {
+		return q.shares.first != nil
+	}
+	return q.ready.first != nil
+}
 
 // regate lets the workers know whether they may start deliveries. Called with mu held.
 func (q *queue) regate() {

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -82,6 +83,8 @@ type rigSub struct {
 	sync    bool
 	policy  jitney.Overflow
 	gone    bool
+	strict  bool           // parks behind dead letters
+	dead    map[string]int // by key, if strict: the event whose letter holds the key back
 	running map[string]bool
 	lane    func(key string) string
 	last    map[string]int // by lane: the latest event of the driver's that has begun
@@ -184,6 +187,9 @@ func (m *rigModel) begin(s *rigSub, id rigID, d *jitney.Delivery) {
 	if id.round > 0 {
 		assert.True(m, m.stored(s.name, d), "seed %d: %v has lost its letter before it succeeded", m.seed, id)
 	}
+	if n, held := s.dead[d.Key]; held && s.strict {
+		assert.True(m, n == id.n && id.round > 0, "seed %d: %v overtakes the letter of %d", m.seed, id, n)
+	}
 	lane := s.lane(d.Key)
 	if !s.sync {
 		assert.False(m, s.running[lane], "seed %d: %v overlaps in its lane", m.seed, id)
@@ -207,8 +213,18 @@ func (m *rigModel) end(s *rigSub, id rigID, d *jitney.Delivery, cut error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s.running[s.lane(d.Key)] = false
-	if cut == nil {
-		m.calls[id]++
+	if cut != nil {
+		return
+	}
+	m.calls[id]++
+	if attempts, last := m.whole(id); m.calls[id] == attempts {
+		n, held := s.dead[d.Key]
+		switch {
+		case last > rigSkip && id.round == 0:
+			s.dead[d.Key] = id.n
+		case last <= rigSkip && held && n == id.n:
+			delete(s.dead, d.Key)
+		}
 	}
 }
 
@@ -287,6 +303,7 @@ func (m *rigModel) subscribe() {
 	s := &rigSub{
 		name: fmt.Sprint("s", len(m.subs)), sync: rng.IntN(5) == 0, policy: jitney.Overflow(rng.IntN(3)),
 		running: map[string]bool{}, last: map[string]int{}, lane: func(string) string { return "" },
+		dead: map[string]int{}, strict: rng.IntN(3) == 0,
 	}
 	buffer, reserve := []int{1, 4, 1000}[rng.IntN(3)], []int{0, 2, 1000}[rng.IntN(3)]
 	opts := []jitney.SubscribeOption{
@@ -298,8 +315,22 @@ func (m *rigModel) subscribe() {
 		opts = append(opts, jitney.WithWorkers(workers))
 		s.lane = func(key string) string { return key }
 	}
-	if s.sync {
+	switch {
+	case s.sync:
 		opts = append(opts, jitney.WithSync())
+		s.strict = false
+	case rng.IntN(4) == 0:
+		opts = append(opts, jitney.WithFairShare(jitney.FairShare{
+			By: func(env *jitney.Envelope) string {
+				return fmt.Sprint(env.Event.(rigNumbered).number() % 3 * len(env.Key))
+			},
+			Cost: func(env *jitney.Envelope) int { return env.Event.(rigNumbered).number() % 7 },
+		}))
+		s.lane = func(key string) string { return key }
+	}
+	if s.strict {
+		opts = append(opts, jitney.WithParking([]int{1, 3, 1000}[rng.IntN(3)]))
+		s.lane = func(key string) string { return key } // what is parked is overtaken by other keys
 	}
 	h := m.handler(s)
 	switch rng.IntN(3) {
@@ -328,10 +359,14 @@ func (m *rigModel) step() {
 		m.subscribe()
 	case x < 67:
 		m.close()
+	case x < 69:
+		m.pause()
+	case x < 72:
+		m.discard(ctx)
 	case x < 85:
 		time.Sleep(time.Duration(m.rng.IntN(20)) * time.Millisecond)
 	case x < 90:
-		require.NoError(m, m.bus.Flush(ctx))
+		m.flush()
 		for _, s := range m.bus.Subscriptions() {
 			st := s.Stats()
 			require.Zero(m, st.Queued+st.Running+st.Waiting, "seed %d: %s after Flush", m.seed, s.Name())
@@ -339,6 +374,75 @@ func (m *rigModel) step() {
 	default:
 		m.redeliver(ctx)
 	}
+}
+
+// flush lets go what is paused, and what waits for room in a full parking, and waits for the rest.
+func (m *rigModel) flush() {
+	for _, s := range m.subs {
+		s.Resume()
+	}
+	for round := 0; ; round++ {
+		for _, s := range m.subs {
+			st := s.Stats()
+			require.False(m, round > 50 && !s.gone && st.Queued+st.Running+st.Waiting > 0, "seed %d: %s stands still: %+v", m.seed, s.name, st)
+		}
+		soon, cancel := context.WithTimeout(context.Background(), time.Minute)
+		err := m.bus.Flush(soon)
+		cancel()
+		if err == nil {
+			return
+		}
+		for _, s := range m.subs {
+			if st := s.Stats(); st.Queued > 0 && !s.gone {
+				require.NotEmpty(m, s.Parked(), "seed %d: %s stands still: %+v", m.seed, s.name, st)
+				m.forget(s, s.Parked()[0].Letter)
+			}
+		}
+	}
+}
+
+// pause pauses a subscription, or resumes it.
+func (m *rigModel) pause() {
+	s := m.subs[m.rng.IntN(len(m.subs))]
+	if s.sync {
+		return
+	}
+	if s.Stats().Paused {
+		s.Resume()
+	} else {
+		s.Pause()
+	}
+}
+
+// discard gives up a letter.
+func (m *rigModel) discard(ctx context.Context) {
+	letters, err := m.letters.List(ctx, jitney.DeadLetterFilter{})
+	require.NoError(m, err)
+	if len(letters) == 0 {
+		return
+	}
+	l := letters[m.rng.IntN(len(letters))]
+	s := m.named(l.Subscriber)
+	if s.gone {
+		assert.ErrorIs(m, m.bus.Discard(ctx, l), jitney.ErrNoSubscription)
+		return
+	}
+	m.forget(s, l.ID)
+}
+
+func (m *rigModel) forget(s *rigSub, letter uuid.UUID) {
+	l, err := m.letters.Get(context.Background(), letter)
+	require.NoError(m, err)
+	m.mu.Lock()
+	if n, held := s.dead[l.Envelope.Key]; held && n == l.Envelope.Event.(rigNumbered).number() {
+		delete(s.dead, l.Envelope.Key)
+	}
+	m.mu.Unlock()
+	require.NoError(m, m.bus.Discard(context.Background(), l))
+}
+
+func (m *rigModel) named(name string) *rigSub {
+	return m.subs[slices.IndexFunc(m.subs, func(s *rigSub) bool { return s.name == name })]
 }
 
 // close closes any subscription: patiently, or with a deadline that may be too early.
@@ -392,8 +496,9 @@ func (m *rigModel) redeliver(ctx context.Context) {
 		return
 	}
 	l := letters[m.rng.IntN(len(letters))]
-	i := slices.IndexFunc(m.subs, func(s *rigSub) bool { return s.name == l.Subscriber })
-	s, before := m.subs[i], m.subs[i].Stats()
+	s := m.named(l.Subscriber)
+	s.Resume()
+	before := s.Stats()
 	id := rigID{l.Subscriber, l.Envelope.Event.(rigNumbered).number(), l.Redeliveries + 1}
 	err = m.bus.Redeliver(ctx, l)
 	if s.gone {
@@ -453,7 +558,7 @@ func (m *rigModel) settle() {
 			assert.LessOrEqual(m, m.calls[id], attempts, "seed %d: %v", m.seed, id)
 		}
 		got := s.Stats()
-		rest := uint64(got.Queued + got.Running + got.Waiting)
+		rest := uint64(got.Queued + got.Running + got.Waiting + got.Parked)
 		named := uint64(0)
 		for id := range m.left {
 			if id.sub == s.name {

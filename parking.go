@@ -70,9 +70,9 @@ func (p *parking) parks() []*park {
 	return list
 }
 
-// of returns the park that e is in, or nil.
+// of returns the park that e is in, or ought to be, or nil.
 func (p *parking) of(e *entry) *park {
-	if e.state != parked {
+	if len(p.byKey) == 0 || e.again != nil {
 		return nil
 	}
 	return p.byKey[parkKeyOf(e)]
@@ -94,6 +94,9 @@ func (q *queue) divert(l *lane) bool {
 	if q.stats.Parked >= q.parking.limit {
 		l.state = laneBlocked
 		q.parking.blocked = append(q.parking.blocked, l)
+		if q.idle() {
+			q.settled()
+		}
 		if q.parking.full++; powerOfTwo(q.parking.full) {
 			q.tell(notice{parking: e.env})
 		}

@@ -202,7 +202,7 @@ func (q *queue) halt() {
 	q.haltLocked()
 }
 
-// haltIdle halts a queue in which nothing but what is paused is left.
+// haltIdle halts a queue in which nothing but what is held back is left.
 func (q *queue) haltIdle() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -228,6 +228,13 @@ func (q *queue) haltLocked() {
 	}
 	q.room = nil
 	q.work.Broadcast()
+}
+
+// look returns how many deliveries have been accepted, and whether nothing is left to do.
+func (q *queue) look(leaveHeld bool) (accepted uint64, still bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stats.Accepted, q.oldest == nil || leaveHeld && q.idle()
 }
 
 // over reports whether nothing is left to do, or nothing more will be done.
@@ -361,21 +368,20 @@ func (q *queue) dropOldest(p parcel) *entry {
 	if q.shares != nil {
 		e = q.shares.oldest(e, p.claim)
 	}
-	if e.state == waiting {
+	l := e.lane
+	q.unlane(e)
+	switch {
+	case e.state == waiting: // its lane has waited for it
 		q.stats.Waiting--
-	} else {
+		l.timer.Stop()
+		q.requeue(l)
+	case l.state == laneBlocked:
+		q.stats.Queued--
+		q.unblock(l)
+	default:
 		q.stats.Queued--
 	}
 	q.stats.Dropped++
-	l := e.lane
-	q.unlane(e)
-	switch l.state {
-	case laneWaiting:
-		l.timer.Stop()
-		q.requeue(l)
-	case laneBlocked:
-		q.unblock(l)
-	}
 	q.leave(e)
 	return e
 }

@@ -23,7 +23,7 @@ type Unhandled struct {
 	// may yet succeed. Since is a time by which it ran already, zero if that is not known.
 	Running bool
 	Since   time.Time
-	// Behind is the dead letter that the delivery was parked behind; uuid.Nil if it was not.
+	// Behind is the dead letter that the delivery was to wait behind; uuid.Nil if there was none.
 	Behind uuid.UUID
 }
 
@@ -61,8 +61,8 @@ func (e *UnhandledError) Unwrap() []error {
 
 // Shutdown ends the bus. From its start on, everybody but the bus's own handlers gets ErrClosed for a
 // publish; a publisher that waits for room already is still served. What has been accepted is handled,
-// and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked, or paused, is not
-// waited for, but returned.
+// and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked or
+// paused is not waited for, but returned.
 //
 // When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
 // further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
