@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,7 +33,7 @@ func TestRateLimitSpreadsAttemptsAfterABurst(t *testing.T) {
 		jitney.Subscribe(b, "s", func(context.Context, happened) error {
 			at = append(at, time.Since(begin))
 			return nil
-		}, jitney.WithMiddleware(middleware.RateLimit(10, 3)))
+		}, jitney.WithMiddleware(middleware.NewRateLimit(10, 3).Middleware))
 		for range 6 {
 			require.NoError(t, b.Publish(t.Context(), happened{}))
 		}
@@ -46,7 +48,7 @@ func TestRateLimitIsSharedByWorkers(t *testing.T) {
 		b := jitney.New(quiet)
 		begin := time.Now()
 		jitney.Subscribe(b, "s", func(context.Context, happened) error { return nil },
-			jitney.WithWorkers(4), jitney.WithMiddleware(middleware.RateLimit(1, 1)))
+			jitney.WithWorkers(4), jitney.WithMiddleware(middleware.NewRateLimit(1, 1).Middleware))
 		for _, key := range []string{"a", "b", "c", "d"} {
 			require.NoError(t, b.Publish(t.Context(), happened{key}))
 		}
@@ -57,7 +59,8 @@ func TestRateLimitIsSharedByWorkers(t *testing.T) {
 
 func TestRateLimitGivesUpWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := middleware.RateLimit(0.001, 1)(func(context.Context, jitney.Event) error { return nil })
+		limit := middleware.NewRateLimit(0.001, 1)
+		h := limit.Middleware(func(context.Context, jitney.Event) error { return nil })
 		require.NoError(t, h(t.Context(), happened{}))
 
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -70,12 +73,83 @@ func TestRateLimitGivesUpWithItsContext(t *testing.T) {
 		why := errors.New("why")
 		go func() { time.Sleep(time.Second); stop(why) }()
 		require.ErrorIs(t, h(stopped, happened{}), why)
+		assert.Equal(t, middleware.LimitStats{Passed: 1, GaveUp: 2}, limit.Stats())
 	})
 }
 
+func TestG37Limits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(quiet)
+		limit, bulkhead := middleware.NewRateLimit(100, 1), middleware.NewBulkhead(3)
+		var mu sync.Mutex
+		running, most := 0, 0
+		handler := func(context.Context, happened) error {
+			mu.Lock()
+			running++
+			most = max(most, running)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			running--
+			return nil
+		}
+		for _, name := range []string{"one", "two"} {
+			jitney.Subscribe(b, name, handler, jitney.WithWorkers(8),
+				jitney.WithMiddleware(bulkhead.Middleware, limit.Middleware))
+		}
+		begin := time.Now()
+		for n := range 15 {
+			require.NoError(t, b.Publish(t.Context(), happened{fmt.Sprint(n)}))
+		}
+		synctest.Wait()
+		assert.Equal(t, 13, bulkhead.Stats().Waiting, "of 16 workers")
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, 3, most)
+		assert.Equal(t, 10*time.Second, time.Since(begin).Truncate(time.Second), "30 events, 3 at a time")
+		st := bulkhead.Stats()
+		assert.Equal(t, []uint64{30, 27, 0}, []uint64{st.Passed, st.Waited, st.GaveUp})
+		assert.Zero(t, st.Waiting)
+		assert.Greater(t, st.Wait, 27*time.Second)
+		assert.EqualValues(t, 30, limit.Stats().Passed)
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestBulkheadGivesUpWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(quiet)
+		bulkhead := middleware.NewBulkhead(1)
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, _ happened) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, jitney.WithWorkers(2), jitney.WithMiddleware(bulkhead.Middleware))
+		require.NoError(t, b.Publish(t.Context(), happened{"a"}, happened{"b"}))
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var u *jitney.UnhandledError
+		require.ErrorAs(t, b.Shutdown(soon), &u)
+		require.Len(t, u.Unhandled, 2)
+		for _, d := range u.Unhandled {
+			require.ErrorIs(t, d.Err, jitney.ErrDeadline)
+			assert.Zero(t, d.Attempts, "it has not been its turn")
+		}
+		assert.Equal(t, uint64(1), bulkhead.Stats().GaveUp)
+		assert.Zero(t, s.Stats().Unaccounted())
+	})
+}
+
+func TestBulkheadFreesThePlaceOfAHandlerThatPanics(t *testing.T) {
+	h := middleware.NewBulkhead(1).Middleware(func(context.Context, jitney.Event) error { panic("x") })
+	for range 3 {
+		assert.Panics(t, func() { _ = h(t.Context(), happened{}) })
+	}
+	assert.Panics(t, func() { middleware.NewBulkhead(0) })
+}
+
 func TestRateLimitOutOfRangePanics(t *testing.T) {
-	assert.Panics(t, func() { middleware.RateLimit(0, 1) })
-	assert.Panics(t, func() { middleware.RateLimit(1, 0) })
+	assert.Panics(t, func() { middleware.NewRateLimit(0, 1) })
+	assert.Panics(t, func() { middleware.NewRateLimit(1, 0) })
 }
 
 func TestLoggingNamesTheAttemptButNotThePayload(t *testing.T) {

@@ -9,56 +9,62 @@ import (
 	"github.com/jitney-go/jitney"
 )
 
-// RateLimit lets at most rate attempts a second begin, and after a pause up to burst at once. The others
-// wait for their turn, in their lane; an attempt whose context would end before that fails at once, with an
-// error that says so and wraps the context's. rate must be above 0 and burst at least 1, or it panics.
-//
-// The limit is that of the value: given to one subscription it is that one's, shared by its workers; given
-// to several, or to New, they share it.
+// RateLimit lets attempts begin at a bounded rate. Those before their turn wait, each with its lane and its
+// worker; an attempt whose context would end before its turn fails at once, with an error that says so and
+// wraps the context's. The limit is that of the value: given to one subscription it is shared by its
+// workers; given to several, or to New, by all of them.
 //
 // It is the generic cell rate algorithm (ITU-T I.371), the leaky bucket as a meter.
-func RateLimit(rate float64, burst int) jitney.Middleware {
-	if !(rate > 0) || burst < 1 {
-		panic(fmt.Sprintf("middleware: RateLimit(%v, %d): out of range", rate, burst))
-	}
-	interval := max(time.Duration(float64(time.Second)/rate), 1)
-	l := &limiter{interval: interval, slack: time.Duration(burst-1) * interval}
-	return func(next jitney.Handler) jitney.Handler {
-		return func(ctx context.Context, e jitney.Event) error {
-			if err := l.wait(ctx); err != nil {
-				return err
-			}
-			return next(ctx, e)
-		}
-	}
-}
-
-type limiter struct {
+type RateLimit struct {
+	account
 	interval, slack time.Duration
 
-	mu  sync.Mutex
-	due time.Time // when the next attempt would begin if there were no bursts
+	turns sync.Mutex
+	due   time.Time // when the next attempt would begin if there were no bursts; guarded by turns
 }
 
-func (l *limiter) wait(ctx context.Context) error {
+// NewRateLimit returns a limit of rate attempts a second, of which up to burst may begin at once after a
+// pause. rate must be above 0 and burst at least 1, or it panics.
+func NewRateLimit(rate float64, burst int) *RateLimit {
+	if !(rate > 0) || burst < 1 {
+		panic(fmt.Sprintf("middleware: NewRateLimit(%v, %d): out of range", rate, burst))
+	}
+	interval := max(time.Duration(float64(time.Second)/rate), 1)
+	return &RateLimit{interval: interval, slack: time.Duration(burst-1) * interval}
+}
+
+// Middleware is a [jitney.Middleware].
+func (l *RateLimit) Middleware(next jitney.Handler) jitney.Handler {
+	return func(ctx context.Context, e jitney.Event) error {
+		if err := l.enter(ctx); err != nil {
+			return err
+		}
+		return next(ctx, e)
+	}
+}
+
+func (l *RateLimit) enter(ctx context.Context) error {
 	wait, err := l.reserve(ctx, time.Now())
 	if err != nil || wait <= 0 {
+		l.atOnce(err == nil)
 		return err
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("middleware: rate limit: %w", context.Cause(ctx))
-	}
+	return l.wait(func() error {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("middleware: rate limit: %w", context.Cause(ctx))
+		}
+	})
 }
 
 // reserve takes the next turn, unless ctx would end before it.
-func (l *limiter) reserve(ctx context.Context, now time.Time) (time.Duration, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *RateLimit) reserve(ctx context.Context, now time.Time) (time.Duration, error) {
+	l.turns.Lock()
+	defer l.turns.Unlock()
 	due := l.due
 	if due.Before(now) {
 		due = now
