@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/orderflow/analytics"
 	"github.com/jitney-go/jitney/examples/orderflow/audit"
 	"github.com/jitney-go/jitney/examples/orderflow/intake"
@@ -41,11 +42,12 @@ type flow struct {
 	analytics    *analytics.Module
 	audit        *audit.Module
 
-	begin       time.Time
-	took        time.Duration
-	sentTwice   int
-	dead        []jitney.DeadLetter // before they were redelivered
-	redelivered int
+	begin     time.Time
+	took      time.Duration
+	sentTwice int
+	dead      []jitney.DeadLetter // before they were redelivered
+	parked    int                 // behind them
+	redrive   deadletter.Report
 
 	watching sync.WaitGroup
 	unwatch  func()
@@ -60,7 +62,7 @@ func newFlow(c config, stderr io.Writer) *flow {
 		jitney.WithLogger(quiet), // the report shows the dead letters
 		jitney.WithDeadLetters(f.letters),
 		jitney.WithMiddleware(f.busy.middleware),
-		jitney.WithRetry(jitney.Retry{Attempts: 5, Base: 2 * time.Millisecond, Max: 50 * time.Millisecond}),
+		jitney.WithRetry(jitney.Retry{Attempts: 8, Base: 2 * time.Millisecond, Max: 50 * time.Millisecond}),
 	)
 	f.bus = b
 
@@ -77,13 +79,33 @@ func newFlow(c config, stderr io.Writer) *flow {
 		jitney.WithIdempotency(&jitney.MemoryInbox{Limit: 1_000_000}),
 		jitney.WithIdempotencyKey(func(e jitney.Event) string { return e.(intake.Received).Invoice }))
 	jitney.Subscribe(b, "inventory", f.inventory.Move)
-	jitney.Subscribe(b, "payments", f.payments.Settle, jitney.WithWorkers(8), jitney.WithTimeout(5*time.Second))
+	jitney.Subscribe(b, "payments", f.payments.Settle, f.careful()...)
 	jitney.Subscribe(b, "shipping", f.shipping.Ship, jitney.WithWorkers(4))
 	jitney.Subscribe(b, "notification", f.notification.Notify, jitney.WithWorkers(4))
 	jitney.Subscribe(b, "loyalty", f.loyalty.Reward)
 	jitney.Subscribe(b, "analytics", f.analytics.Count)
 	jitney.Subscribe(b, "audit", f.audit.Hear)
 	return f
+}
+
+// careful is how payments are handled: while the gateway is down they wait; no country waits for another's
+// flood; and, if that is wanted, what a customer did after a payment that cannot be settled waits for it.
+func (f *flow) careful() []jitney.SubscribeOption {
+	opts := []jitney.SubscribeOption{
+		jitney.WithWorkers(8),
+		jitney.WithTimeout(5 * time.Second),
+		jitney.WithBreaker(jitney.Breaker{
+			Failures: 5, Pause: 2 * time.Millisecond, MaxPause: 20 * time.Millisecond,
+			Counts: func(err error) bool { return errors.Is(err, payments.ErrUnavailable) },
+		}),
+		jitney.WithFairShare(jitney.FairShare{
+			By: func(env *jitney.Envelope) string { return env.Event.(orders.Event).From() },
+		}),
+	}
+	if f.strict {
+		opts = append(opts, jitney.WithParking(10_000))
+	}
+	return opts
 }
 
 var errStopped = errors.New("stopped before all orders had come in")
@@ -127,18 +149,18 @@ func (f *flow) send(ctx context.Context, in input) error {
 	return nil
 }
 
-// redeliver repairs the rule that made dead letters, and sends them back to where they died.
+// redeliver repairs the rule that made dead letters, and sends them back to where they died: first one of
+// them, then the others.
 func (f *flow) redeliver(ctx context.Context) (err error) {
 	f.dead, err = f.letters.List(ctx, jitney.DeadLetterFilter{})
 	if err != nil {
 		return err
 	}
+	f.parked = f.bus.Stats().Parked
 	f.payments.Repair()
-	for _, l := range f.dead {
-		if err := f.bus.Redeliver(ctx, l); err != nil {
-			return err
-		}
-		f.redelivered++
+	f.redrive, err = deadletter.Redrive{Bus: f.bus, Store: f.letters, Canary: 1, MaxFailures: 0.1}.Run(ctx)
+	if err != nil {
+		return err
 	}
 	return f.bus.Flush(ctx)
 }

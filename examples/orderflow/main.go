@@ -3,6 +3,7 @@
 //	go run ./examples/orderflow                          # a small sample with every kind of trouble in it
 //	go run ./examples/orderflow -orders FILE             # CSV in the columns of UCI's Online Retail data
 //	go run ./examples/orderflow -orders - -json < FILE   # standard input; one JSON object at the end
+//	go run ./examples/orderflow -strict                  # what follows a dead letter of its customer waits
 package main
 
 import (
@@ -33,6 +34,7 @@ type config struct {
 	duplicates float64
 	seed       uint64
 	json       bool
+	strict     bool
 }
 
 func main() {
@@ -77,6 +79,7 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.StringVar(&c.orders, "orders", defaultOrders, "CSV `file` of invoices, plain or gzipped; - for standard input; none for the sample")
 	flags.Float64Var(&c.duplicates, "duplicates", 0, "`share` of invoices that come in twice, 0 to 1")
 	flags.Uint64Var(&c.seed, "seed", defaultSeed, "what fails, and what comes twice, follows from this `number`")
+	flags.BoolVar(&c.strict, "strict", false, "what a customer did after a payment that cannot be settled waits for it")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")
 	if err := flags.Parse(args); err != nil {
 		return c, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/orderflow/inventory"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
 	"github.com/jitney-go/jitney/examples/orderflow/payments"
@@ -23,6 +24,9 @@ type report struct {
 
 	DuplicatesSkipped uint64  `json:"duplicates_skipped"`
 	Retried           uint64  `json:"retried"`
+	Spared            uint64  `json:"spared"`
+	BreakerOpened     uint64  `json:"breaker_opened"`
+	Parked            int     `json:"parked"`
 	DeadLettered      uint64  `json:"dead_lettered"`
 	Redelivered       int     `json:"redelivered"`
 	Unaccounted       int64   `json:"unaccounted"`
@@ -33,6 +37,7 @@ type report struct {
 	books       payments.Books
 	reorder     []inventory.Low
 	letters     []jitney.DeadLetter
+	redrive     deadletter.Report
 	subscribers []account
 	parcels     int64
 	mails       int64
@@ -52,7 +57,8 @@ func (f *flow) report(in input) report {
 		Orders: fig.Orders, Cancellations: fig.Cancellations, Lines: fig.Lines, Malformed: in.malformed,
 		Gross: fig.Gross, Refunds: fig.Refunds, Countries: fig.Countries,
 		DuplicatesSkipped: s.Duplicates, Retried: s.Retried, DeadLettered: s.Dead,
-		Redelivered: f.redelivered, Unaccounted: s.Unaccounted(),
+		Spared: s.Spared, BreakerOpened: s.Opened, Parked: f.parked,
+		Redelivered: f.redrive.Succeeded, Unaccounted: s.Unaccounted(), redrive: f.redrive,
 		Seconds: f.took.Seconds(), Deliveries: s.Accepted,
 		books: f.payments.Books(), reorder: f.inventory.ToReorder(), letters: f.dead,
 		parcels: f.shipping.Parcels(), mails: f.notification.Mails(), members: f.loyalty.Members(),

@@ -81,6 +81,10 @@ func (r report) writeOperations(out io.Writer) {
 	}
 	t.Flush()
 	fmt.Fprintf(out, "  %d duplicates came in and were skipped\n", r.DuplicatesSkipped)
+	if r.BreakerOpened > 0 {
+		fmt.Fprintf(out, "  the payment gateway was down: the breaker opened %d times, and %d failed attempts were spared\n",
+			r.BreakerOpened, r.Spared)
+	}
 }
 
 func (r report) writeLetters(out io.Writer) {
@@ -92,8 +96,14 @@ func (r report) writeLetters(out io.Writer) {
 		}
 		fmt.Fprintf(out, "  %s to %s: %s (%s, attempt %d)\n", l.Envelope, l.Subscriber, l.LastError(), l.Reason, l.Attempts)
 	}
+	for _, g := range r.redrive.Groups {
+		fmt.Fprintf(out, "  %d × %s, %s\n", g.Count, g.Subscriber, g.Fingerprint)
+	}
+	if r.Parked > 0 {
+		fmt.Fprintf(out, "  %d later events of the same customers were parked behind them\n", r.Parked)
+	}
 	if len(r.letters) > 0 {
-		fmt.Fprintf(out, "  repaired the payments rule: a negative order is a write-off; redelivered %d\n", r.Redelivered)
+		fmt.Fprintf(out, "  repaired the payments rule: a negative order is a write-off\n  redrive: %s\n", r.redrive)
 	}
 	verdict := "the books balance"
 	if !r.balanced() {

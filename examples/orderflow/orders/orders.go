@@ -2,6 +2,7 @@
 package orders
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type Event interface {
 	jitney.Event
 	InvoiceNo() string
+	From() string // country
 }
 
 // Order is what Placed and Cancelled have in common.
@@ -30,8 +32,11 @@ type Order struct {
 // InvoiceNo returns the invoice's number.
 func (o Order) InvoiceNo() string { return o.Invoice }
 
-// EventKey keeps what concerns one invoice in order.
-func (o Order) EventKey() string { return o.Invoice }
+// From returns the country it came from.
+func (o Order) From() string { return o.Country }
+
+// EventKey keeps what concerns one customer in order. What comes from nobody known stands for itself.
+func (o Order) EventKey() string { return cmp.Or(o.Customer, o.Invoice) }
 
 // Placed says that an order was placed.
 type Placed struct{ Order }

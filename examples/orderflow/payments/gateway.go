@@ -13,15 +13,22 @@ import (
 // ErrUnavailable is what the gateway says while it is down.
 var ErrUnavailable = errors.New("payment gateway unavailable")
 
-// FlakyGateway stands for a payment provider that is not there for some payments, for a while. Which ones,
-// and for how many calls, follows from the seed and the invoice alone, not from the moment they come: so a
-// run can be repeated.
+// FlakyGateway stands for a payment provider that is not there for some payments, for a while, and once not
+// there for anybody. Which payments fail, and for how many calls, follows from the seed and the invoice alone,
+// not from the moment they come; and the outage is over after a number of calls: so a run can be repeated.
 type FlakyGateway struct {
 	seed uint64
 
-	mu    sync.Mutex
-	calls map[string]int // per invoice that has failed
+	mu     sync.Mutex
+	calls  map[string]int // per invoice that has failed
+	called int            // in all
 }
+
+// The outage begins with one call and lasts until so many have failed.
+const (
+	outageBegin = 20
+	outageCalls = 20
+)
 
 // NewFlakyGateway returns a gateway that is down where seed says so.
 func NewFlakyGateway(seed uint64) *FlakyGateway {
@@ -35,6 +42,10 @@ func (g *FlakyGateway) Move(ctx context.Context, invoice string, _ money.Amount)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.called++
+	if n := g.called - outageBegin; n >= 0 && n < outageCalls {
+		return ErrUnavailable
+	}
 	if g.calls[invoice] < g.failures(invoice) {
 		g.calls[invoice]++
 		return ErrUnavailable
