@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/readme/orders"
 )
 
@@ -97,4 +98,40 @@ func Audit(b *jitney.Bus) {
 		log.InfoContext(ctx, "heard", "type", d.Type, "id", d.ID, "flow", d.CorrelationID, "cause", d.CausationID)
 		return nil
 	})
+}
+
+func pay(context.Context, orders.Placed) error { return nil }
+func tenantOf(env *jitney.Envelope) string     { return env.Headers["tenant"] }
+
+// Careful is the module whose partner is down at times.
+func Careful(b *jitney.Bus, letters jitney.DeadLetterStore) {
+	jitney.Subscribe(b, "payments", pay, jitney.WithWorkers(8),
+		// While the gateway is down, events wait; it is tried with one of them, and none dies of the outage.
+		jitney.WithBreaker(jitney.Breaker{Failures: 10, Pause: 10 * time.Second}),
+		// What follows a dead letter of its key waits for it, up to 10,000 events; other keys flow.
+		jitney.WithDeadLetters(letters), jitney.WithParking(10_000),
+		// No tenant's million events delay another's hundred by more than a hundred turns.
+		jitney.WithFairShare(jitney.FairShare{By: tenantOf}))
+}
+
+// OnDuty sends dead letters back.
+func OnDuty(ctx context.Context, b *jitney.Bus, letters jitney.DeadLetterStore) error {
+	groups, err := deadletter.Groups(ctx, letters, jitney.DeadLetterFilter{})
+	for _, g := range groups {
+		fmt.Println(g.Count, g.Subscriber, g.Fingerprint, g.First, g.Last)
+	}
+	if err != nil || len(groups) == 0 {
+		return err
+	}
+
+	job := deadletter.Redrive{
+		Bus: b, Store: letters, Filter: jitney.DeadLetterFilter{Subscriber: "payments"},
+		Only:   groups[0].Has, // the letters of that cause
+		DryRun: false,         // true: look, do not touch
+		Canary: 1, Rate: 50, MaxFailures: 0.05,
+		OnProgress: func(r deadletter.Report) { fmt.Println(r) },
+	}
+	report, err := job.Run(ctx) // later: job.From = report.Checkpoint
+	fmt.Println(report)
+	return err
 }
