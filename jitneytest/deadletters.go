@@ -45,7 +45,7 @@ func letterOf(n int) jitney.DeadLetter {
 	at := died.Add(time.Duration(n) * time.Minute)
 	return jitney.DeadLetter{
 		ID: id, Subscriber: "billing", Reason: jitney.ReasonExhausted, Time: at, Attempts: 1,
-		History: []jitney.Attempt{{Number: 1, Time: at, Error: "card declined"}},
+		History: []jitney.Attempt{{Number: 1, Time: at, Error: "card declined", Class: "*test.Declined"}},
 		Envelope: &jitney.Envelope{
 			ID: uuid.UUID{0: 1, 6: 0x70, 8: 0x80, 15: byte(n)}, Type: "jitneytest.happened", Version: 1,
 			Time: at, CorrelationID: "flow", Headers: map[string]string{"h": "v"}, Event: happened{n},
@@ -67,7 +67,7 @@ func same(got, want jitney.DeadLetter) error {
 	switch {
 	case got.ID != want.ID, got.Subscriber != want.Subscriber, got.Reason != want.Reason,
 		!got.Time.Equal(want.Time), got.Attempts != want.Attempts, got.Redeliveries != want.Redeliveries,
-		got.LastError() != want.LastError(), len(got.History) != len(want.History),
+		got.LastError() != want.LastError(), got.Class() != want.Class(), (got.Original == nil) != (want.Original == nil), len(got.History) != len(want.History),
 		got.Envelope == nil, got.Envelope.ID != want.Envelope.ID, got.Envelope.Type != want.Envelope.Type,
 		got.Envelope.Headers["h"] != want.Envelope.Headers["h"], got.Envelope.Event != want.Envelope.Event:
 		return fmt.Errorf("got %+v, expected %+v", got, want)
@@ -116,7 +116,7 @@ func storeMisses(ctx context.Context, s jitney.DeadLetterStore) error {
 
 func storeReplaces(ctx context.Context, s jitney.DeadLetterStore) error {
 	l := letterOf(1)
-	l.Redeliveries, l.Attempts = 1, 2
+	l.Redeliveries, l.Attempts, l.Original = 1, 2, letterOf(3).Envelope
 	return errors.Join(add(ctx, s, 1, 2), s.Add(ctx, l), gets(ctx, s, l), lists(ctx, s, jitney.DeadLetterFilter{}, 1, 2))
 }
 
@@ -173,13 +173,15 @@ func storePages(ctx context.Context, s jitney.DeadLetterStore) error {
 
 func storeFilters(ctx context.Context, s jitney.DeadLetterStore) error {
 	other := letterOf(3)
-	other.Subscriber, other.Envelope.Type, other.History[0].Error = "shipping", "other.happened", "no stock"
+	other.Subscriber, other.Envelope.Type = "shipping", "other.happened"
+	other.History[0].Error, other.History[0].Class = "no stock", "*test.Empty"
 	type f = jitney.DeadLetterFilter
 	return errors.Join(
 		add(ctx, s, 1, 2), s.Add(ctx, other),
 		lists(ctx, s, f{Subscriber: "shipping"}, 3),
 		lists(ctx, s, f{Type: "jitneytest.happened"}, 1, 2),
 		lists(ctx, s, f{Error: "stock"}, 3),
+		lists(ctx, s, f{Class: "*test.Declined"}, 1, 2),
 		lists(ctx, s, f{Since: letterOf(2).Time}, 2, 3),
 		lists(ctx, s, f{Until: letterOf(2).Time}, 1),
 		lists(ctx, s, f{Subscriber: "billing", Since: letterOf(2).Time}, 2))
