@@ -252,6 +252,38 @@ func TestDropOldestDropsNothingThatIsParked(t *testing.T) {
 	})
 }
 
+// What comes back from the parking is older than what its lane waits for.
+func TestDropOldestLeavesALaneThatWaitsAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		letters := &jitney.MemoryDeadLetters{}
+		begin, tried := time.Now(), 0
+		var got []string
+		s := jitney.Subscribe(b, "strict", func(_ context.Context, f fact) error {
+			switch {
+			case f.N == 1:
+				return jitney.Permanent(errBoom)
+			case f.Key == "b":
+				if tried++; tried == 1 {
+					return errBoom
+				}
+			}
+			got = append(got, fmt.Sprint(f.Key, f.N, time.Since(begin)))
+			return nil
+		}, jitney.WithDeadLetters(letters), jitney.WithParking(10), jitney.WithBuffer(2),
+			jitney.WithOverflow(jitney.DropOldest), jitney.WithRetry(jitney.Retry{Base: time.Hour, Max: time.Hour, Jitter: jitney.NoJitter}))
+		for n, key := range []string{"a", "a", "b"} {
+			require.NoError(t, b.Publish(t.Context(), fact{Key: key, N: n + 1}))
+			synctest.Wait()
+		}
+		require.NoError(t, b.Discard(t.Context(), jitney.DeadLetter{ID: s.Parked()[0].Letter, Subscriber: "strict"}))
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "c", N: 4}))
+		assert.EqualValues(t, 1, s.Stats().Dropped)
+		assert.Equal(t, 1, s.Stats().Waiting)
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, []string{"b3 1h0m0s", "c4 1h0m0s"}, got)
+	})
+}
+
 func TestShutdownReturnsWhatIsParkedAndDoesNotWaitForIt(t *testing.T) {
 	for _, op := range []string{"shutdown", "close"} {
 		t.Run(op, func(t *testing.T) {

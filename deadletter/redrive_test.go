@@ -258,17 +258,20 @@ func TestEditKeepsTheOriginal(t *testing.T) {
 }
 
 func TestLettersThatDieMeanwhileAreNotTried(t *testing.T) {
-	bubble(t, 5, func(t *testing.T, s *shop) {
-		s.repair(2, 100)
+	bubble(t, 150, func(t *testing.T, s *shop) { // more than are read at once
+		s.repair(2, 1000)
 		j := s.job()
 		j.OnProgress = func(r deadletter.Report) {
-			require.NoError(t, s.Publish(t.Context(), happened{N: 100}))
+			if r.Tried > 150 {
+				return
+			}
+			require.NoError(t, s.Publish(t.Context(), happened{N: 1000}))
 			require.NoError(t, s.Flush(t.Context()))
 		}
 		r, err := j.Run(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, 5, r.Tried)
-		assert.Equal(t, 6, s.left(t))
+		assert.Equal(t, 150, r.Tried)
+		assert.Equal(t, 151, s.left(t))
 	})
 }
 
@@ -294,6 +297,31 @@ func TestCancelledJobGoesOnWhereItWas(t *testing.T) {
 		assert.Equal(t, []int{5, 5, 0}, []int{r.Tried, r.Succeeded, r.Failed}, "what had failed is not tried again")
 		assert.Equal(t, []int{0, 2, 3, 4, 5, 6, 7, 8, 9}, s.got, "none twice")
 		assert.Equal(t, 2, s.left(t))
+	})
+}
+
+func TestLetterUnderWayAtTheEndIsTriedAgainIfItHasFailed(t *testing.T) {
+	bubble(t, 5, func(t *testing.T, s *shop) {
+		s.broken = func(n int) bool {
+			if n != 2 || len(s.got) > 2 {
+				return false
+			}
+			time.Sleep(time.Minute)
+			s.got = append(s.got, -n)
+			return true
+		}
+		j := s.job()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r, err := j.Run(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, []int{3, 2, 1}, []int{r.Tried, r.Succeeded, r.Unknown})
+		require.NoError(t, s.Flush(t.Context()))
+		j.From = r.Checkpoint
+		r, err = j.Run(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 3, r.Matched)
+		assert.Equal(t, []int{0, 1, -2, 2, 3, 4}, s.got)
 	})
 }
 

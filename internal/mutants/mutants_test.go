@@ -17,7 +17,7 @@ import (
 type mutant struct {
 	name  string
 	edits []edit
-	kill  string // -run pattern of the test that must fail
+	kill  string // -run pattern of the test that must fail, in the folder of the first edit
 }
 
 // edit replaces old, which occurs once in file, by wrong.
@@ -57,7 +57,7 @@ func TestMutantsAreKilled(t *testing.T) {
 
 // kill expects the mutant's test to run, and to fail.
 func kill(t *testing.T, m mutant) {
-	cmd := exec.Command("go", "test", "-count=1", "-short", "-timeout=60s", "-overlay="+overlay(t, m), "-run="+m.kill, "-v", ".")
+	cmd := exec.Command("go", "test", "-count=1", "-short", "-timeout=60s", "-overlay="+overlay(t, m), "-run="+m.kill, "-v", "./"+filepath.Dir(m.edits[0].file))
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	text := string(out)
@@ -86,7 +86,7 @@ func overlay(t *testing.T, m mutant) string {
 		source, err := os.ReadFile(from)
 		require.NoError(t, err)
 		require.Equal(t, 1, strings.Count(string(source), e.old), "%s: %s must have this once: %s", m.name, e.file, e.old)
-		replace[path] = filepath.Join(dir, e.file)
+		replace[path] = filepath.Join(dir, filepath.Base(e.file))
 		wrong := strings.Replace(string(source), e.old, e.wrong, 1)
 		require.NoError(t, os.WriteFile(replace[path], []byte(wrong), 0o600))
 	}

@@ -13,7 +13,7 @@ func passContext(wrap string) []edit {
 var mutants = []mutant{
 	{"inbox-marks-on-arrival", []edit{{"memory_inbox.go", "ok = err == nil", "ok = true"}}, "^TestG12Idempotency$"},
 	{"inbox-key-without-subscriber", []edit{{"memory_inbox.go", "inboxID{key.Subscriber, key.ID}", `inboxID{"", key.ID}`}}, "^TestMemoryInboxKeepsTheContract$"},
-	{"cancel-before-wait", []edit{{"shutdown.go", "b.bell.until(b.patient.Done(), b.quiet)", "b.force(subs)"}}, "^TestG13Shutdown$"},
+	{"cancel-before-wait", []edit{{"shutdown.go", "b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })", "b.force(subs)"}}, "^TestG13Shutdown$"},
 	{"close-does-not-wait", []edit{{"shutdown.go", "<-s.closed\n\treturn s.result", "return nil"}}, "^TestG14Unsubscribe$"},
 	{"handler-waits-for-room", []edit{{"queue.go", "case !p.inside:\n\t\tw =", "case true:\n\t\tw ="}}, "^TestG8NoCycleDeadlocks$"},
 	{"hop-limit-ignored", []edit{{"event.go", "case env.Hops > b.hopLimit:", "case env.Hops > b.hopLimit+1<<20:"}}, "^TestHopLimitEndsALoop$"},
@@ -39,9 +39,37 @@ var mutants = []mutant{
 	{"redeliver-removes-first", []edit{{"redeliver.go", "r = &redelivery{letter: letter,", "_ = s.letters.Remove(ctx, letter.ID)\n\tr = &redelivery{letter: letter,"}}, "^TestModel$"},
 	{"drop-not-counted", []edit{{"queue.go", "\tq.stats.Dropped++\n", ""}}, "^TestG1Accounting$"},
 	{"backoff-shift-overflows", []edit{{"retry.go", "r.Base > r.Max>>doublings", "r.Base<<doublings > r.Max"}}, "^(TestG10Retry|FuzzRetryNext)$"},
-	{"offer-ignores-limit", []edit{{"queue.go", "case held < q.limit && (len(q.room) == 0 || p.inside):", "case held >= 0:"}}, "^TestG7Bounded$"},
+	{"offer-ignores-limit", []edit{{"queue.go", "case held < q.limit && (len(q.room) == 0 || p.inside), q.owes(p, held):", "case held >= 0:"}}, "^TestG7Bounded$"},
 	{"waiting-publishers-forgotten", []edit{{"room.go", "for len(q.room) > 0 &&", "for len(q.room) > 1<<20 &&"}}, "^TestConfigurationDoesNotChangeWhatHappensToAKey$"},
 	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = true\n", "\t\t\trefuse(s, s.deliverSync(ctx, p))\n"}}, "^TestQueuesGetAnEventBeforeSynchronousSubscribers$"},
 	{"ids-follow-the-clock-back", []edit{{"id.go", "if stamp <= last {", "if stamp == last {"}}, "^TestIDsRiseWhenTheClockIsSetBack$"},
-	{"quiet-looks-once", []edit{{"bus.go", "!st.Oldest.IsZero() || st.Accepted != accepted[i]", "st.Accepted < accepted[i]"}}, "^TestQuietIsNotFooledByWorkThatMoves$"},
+	{"parked-released-at-the-tail", []edit{{"parking.go", "e.next, e.state = nil, queued\n\t\tq.enterFirst(e)\n\t\tq.first(e)", `e.next, e.state = nil, queued
+		q.enterFirst(e)
+		e.lane = q.laneOf(e)
+		if e.lane.tail == nil {
+			e.lane.head = e
+		} else {
+			e.lane.tail.next = e
+		}
+		e.lane.tail = e
+		if e.lane.state == laneIdle {
+			q.push(e.lane)
+		}`}}, "^TestG33Parking$"},
+	{"parking-without-bound", []edit{{"parking.go", "q.stats.Parked >= q.parking.limit", "q.stats.Parked < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
+	{"redelivery-does-not-overtake", []edit{{"queue.go", "p.again != nil && q.parking.limit > 0", "p.again != nil && q.parking.limit < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
+	{"failed-redelivery-releases", []edit{{"parking.go", "case v.ending != dead && e.again != nil:", "case e.again != nil:"}}, "^TestG33Parking$"},
+	{"shutdown-waits-for-parked", []edit{{"queue.go", "return q.stats.Accepted, q.oldest == nil ||", "return q.stats.Accepted, q.oldest == nil && q.stats.Parked == 0 ||"}}, "^TestG33Parking$"},
+	{"drop-wakes-a-waiting-lane", []edit{{"queue.go", "case e.state == waiting: // its lane has waited for it", "case l.state == laneWaiting:"}}, "^TestDropOldestLeavesALaneThatWaitsAlone$"},
+	{"breaker-burns-attempts", []edit{{"gate.go", "\treturn true\n}\n\n// halfOpen", "\treturn false\n}\n\n// halfOpen"}}, "^TestG36Breaker$"},
+	{"half-open-lets-all-through", []edit{{"gate.go", "\t\tb.probe = e\n\t\tg.shut = true", "\t\tb.probe = e"}}, "^TestHalfOpenBreakerLetsOneThrough$"},
+	{"probe-never-cleared", []edit{{"gate.go", "case e == b.probe: // it has told nothing: the next one is tried", "case false:"}}, "^TestHalfOpenBreakerTriesTheNextAfterASkip$"},
+	{"breaker-pause-does-not-double", []edit{{"breaker.go", "b.pause = b.Pause << doublings", "b.pause = b.Pause << min(doublings, 0)"}}, "^TestBreakerProbesAfterPausesThatDouble$"},
+	{"resume-wakes-nobody", []edit{{"gate.go", "\tif !g.shut {\n\t\tq.work.Broadcast()", "\tif g.shut {\n\t\tq.work.Broadcast()"}}, "^TestPauseHoldsBackAndResumeLetsGo$"},
+	{"shares-without-deficit", []edit{{"share.go", "if cost <= s.credit {", "if cost >= 0 {"}}, "^TestSharesAreOfCostNotOfEvents$"},
+	{"share-of-the-key-forgotten", []edit{{"share.go", "\t\tss.append(s)\n\t}\n}\n\n// pop", "\t\tss.insert(s)\n\t}\n}\n\n// pop"}}, "^TestG38FairShare$"},
+	{"discard-leaves-mark", []edit{{"redeliver.go", "b.redeliveries.Delete(id)", "b.redeliveries.Delete(letter.ID)"}}, "^TestDiscardLetsTheRestGoOnWhenTheLetterIsLost$"},
+	{"redrive-forgets-where-it-was", []edit{{"deadletter/redrive.go", "\t\tj.report.Checkpoint.After = l.ID\n", ""}}, "^TestCancelledJobGoesOnWhereItWas$"},
+	{"redrive-skips-the-one-under-way", []edit{{"deadletter/redrive.go", "\t\tif err := j.send(ctx, l); err != nil {\n", "\t\tj.report.Checkpoint.After = l.ID\n\t\tif err := j.send(ctx, l); err != nil {\n"}}, "^TestLetterUnderWayAtTheEndIsTriedAgainIfItHasFailed$"},
+	{"redrive-tries-new-letters", []edit{{"deadletter/redrive.go", "if c.Last != uuid.Nil && ", "if false && "}}, "^TestLettersThatDieMeanwhileAreNotTried$"},
+	{"quiet-looks-once", []edit{{"bus.go", "!still || n != accepted[i]", "!still && n < accepted[i]"}}, "^TestQuietIsNotFooledByWorkThatMoves$"},
 }
