@@ -46,6 +46,7 @@ type Breaker struct {
 // BreakerState is where a breaker stands.
 type BreakerState uint8
 
+// The states of a breaker, from good to bad.
 const (
 	BreakerClosed   BreakerState = iota // deliveries flow
 	BreakerHalfOpen                     // one delivery is tried, or will be as soon as there is one

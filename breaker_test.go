@@ -29,10 +29,10 @@ type plant struct {
 	changes []jitney.BreakerChange
 }
 
-func (p *plant) set(down bool) {
+func (p *plant) repair() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.down = down
+	p.down = false
 }
 
 func (p *plant) work(_ context.Context, f fact) error {
@@ -87,7 +87,7 @@ func TestG36Breaker(t *testing.T) {
 				assert.Zero(t, st.Unaccounted())
 				assert.Less(t, p.calls, 1000, "one every 4 seconds")
 
-				p.set(false)
+				p.repair()
 				require.NoError(t, b.Flush(t.Context()))
 				st = s.Stats()
 				assert.Equal(t, jitney.BreakerClosed, st.Breaker)
@@ -128,7 +128,7 @@ func TestBreakerProbesAfterPausesThatDouble(t *testing.T) {
 			seconds = append(seconds, int(at.Round(time.Second)/time.Second))
 		}
 		assert.Equal(t, []int{0, 0, 1, 3, 7, 12, 17}, seconds)
-		p.set(false)
+		p.repair()
 	})
 }
 
@@ -224,12 +224,12 @@ func TestHalfOpenBreakerTriesTheNextAfterASkip(t *testing.T) {
 		s.Resume() // 3 fails, and goes behind the others
 		time.Sleep(999 * time.Millisecond)
 		synctest.Wait()
-		p.set(false)
+		p.repair()
 		assert.Zero(t, s.Stats().Skipped, "it is open")
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		st := s.Stats()
-		assert.EqualValues(t, []uint64{2, 1, 1, 1}, []uint64{st.Handled, st.Skipped, st.Dead, st.Opened})
+		assert.Equal(t, []uint64{2, 1, 1, 1}, []uint64{st.Handled, st.Skipped, st.Dead, st.Opened})
 		assert.Equal(t, []int{4, 3}, p.handled)
 		assert.Equal(t, jitney.BreakerClosed, st.Breaker)
 	})
@@ -344,7 +344,7 @@ func TestBreakerIsLogged(t *testing.T) {
 		jitney.Subscribe(b, "s", p.work, jitney.WithBreaker(jitney.Breaker{Failures: 1}))
 		require.NoError(t, b.Publish(t.Context(), fact{Key: "secret"}))
 		synctest.Wait()
-		p.set(false)
+		p.repair()
 		require.NoError(t, b.Flush(t.Context()))
 		synctest.Wait()
 		for _, part := range []string{"level=WARN", "subscriber=s", "error=boom", "pause=10s", "from=closed"} {
@@ -369,7 +369,7 @@ func TestOnChangeMayDoWhatItLikes(t *testing.T) {
 				}}))
 				require.NoError(t, b.Publish(t.Context(), fact{}))
 				synctest.Wait()
-				p.set(false)
+				p.repair()
 				require.NoError(t, b.Shutdown(t.Context()))
 				require.Len(t, p.changes, 3)
 				assert.EqualValues(t, 1, s.Stats().Handled)
@@ -431,7 +431,7 @@ func TestPauseHoldsBackRetries(t *testing.T) {
 		s.Pause()
 		time.Sleep(time.Hour)
 		s.Resume()
-		p.set(false)
+		p.repair()
 		require.NoError(t, b.Flush(t.Context()))
 		assert.Equal(t, []time.Duration{0, time.Hour}, p.at)
 	})

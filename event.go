@@ -137,7 +137,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, 
 		ID: ids.next(now), Type: r.name, Version: 1, Time: now, Source: b.source, Event: e,
 		CorrelationID: correlationOf(ctx),
 	}
-	env.ask(e)
+	describe(env, e)
 	if cause := scopeOf(ctx); cause != nil {
 		env.CausationID = cause.delivery.ID
 		env.Hops = cause.delivery.Hops + 1
@@ -154,8 +154,8 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, 
 	return env, r, b.check(ctx, env, r)
 }
 
-// ask takes over what the event says of itself.
-func (env *Envelope) ask(e Event) {
+// describe takes over into env what the event says of itself.
+func describe(env *Envelope, e Event) {
 	if v, ok := e.(versioned); ok {
 		env.Version = v.EventVersion()
 	}
@@ -174,7 +174,7 @@ func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope
 	env = copyEnvelope(old)
 	env.ID, env.CausationID = ids.next(time.Now()), old.ID
 	env.Type, env.Version, env.Key, env.Event = r.name, 1, "", e
-	env.ask(e)
+	describe(env, e)
 	return env, b.check(ctx, env, r)
 }
 

@@ -186,12 +186,10 @@ func (q *queue) owes(p parcel, held int) bool {
 		return false
 	}
 	s := q.shares.byName[p.claim.share]
-	switch {
-	case s == nil:
+	if s == nil {
 		return q.limit/(len(q.shares.byName)+1) > 0
-	default:
-		return s.n < q.limit/len(q.shares.byName)
 	}
+	return s.n < q.limit/len(q.shares.byName)
 }
 
 // oldest returns the oldest delivery from e on that does not run and is of c's share; e if there is none.

@@ -134,15 +134,15 @@ type job struct {
 func (j *job) check() error {
 	switch {
 	case j.Bus == nil:
-		return errors.New("Bus is nil")
+		return errors.New("field Bus is nil")
 	case j.Store == nil:
-		return errors.New("Store is nil")
+		return errors.New("field Store is nil")
 	case !(j.Rate >= 0):
-		return fmt.Errorf("Rate %v is out of range", j.Rate)
+		return fmt.Errorf("field Rate: %v is out of range", j.Rate)
 	case !(j.MaxFailures >= 0 && j.MaxFailures <= 1):
-		return fmt.Errorf("MaxFailures %v is out of range", j.MaxFailures)
+		return fmt.Errorf("field MaxFailures: %v is out of range", j.MaxFailures)
 	case j.Canary < 0:
-		return fmt.Errorf("Canary %d is out of range", j.Canary)
+		return fmt.Errorf("field Canary: %d is out of range", j.Canary)
 	}
 	if j.MinTried <= 0 {
 		j.MinTried = 10
@@ -281,7 +281,7 @@ func (j *job) edit(l jitney.DeadLetter) (e jitney.Event, err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			e, err = nil, fmt.Errorf("Edit panicked: %v", v)
+			e, err = nil, fmt.Errorf("panic in Edit: %v", v)
 		}
 	}()
 	e, err = j.Edit(l)

@@ -83,9 +83,9 @@ func (s *shop) left(t *testing.T) int {
 func (s *shop) job() deadletter.Redrive { return deadletter.Redrive{Bus: s.Bus, Store: s.store} }
 
 // bubble runs f with a shop that has so many dead letters.
-func bubble(t *testing.T, letters int, f func(t *testing.T, s *shop), opts ...jitney.SubscribeOption) {
+func bubble(t *testing.T, letters int, f func(t *testing.T, s *shop)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop(t, letters, opts...)
+		s := newShop(t, letters)
 		f(t, s)
 		require.NoError(t, s.Shutdown(t.Context()))
 		assert.Zero(t, s.Stats().Unaccounted())
@@ -235,8 +235,7 @@ func TestEditKeepsTheOriginal(t *testing.T) {
 		j := s.job()
 		j.Edit = func(l jitney.DeadLetter) (jitney.Event, error) {
 			h := l.Envelope.Event.(happened)
-			switch h.N {
-			case 3:
+			if h.N == 3 {
 				return nil, errBoom
 			}
 			h.N += 100
@@ -419,11 +418,11 @@ func TestJobEndsWithItsBusOrItsStore(t *testing.T) {
 func TestRedriveOutOfRange(t *testing.T) {
 	b, store := jitney.New(), &jitney.MemoryDeadLetters{}
 	for what, j := range map[string]deadletter.Redrive{
-		"Bus is nil":                    {Store: store},
-		"Store is nil":                  {Bus: b},
-		"Rate -1 is out of range":       {Bus: b, Store: store, Rate: -1},
-		"MaxFailures 2 is out of range": {Bus: b, Store: store, MaxFailures: 2},
-		"Canary -1 is out of range":     {Bus: b, Store: store, Canary: -1},
+		"field Bus is nil":                     {Store: store},
+		"field Store is nil":                   {Bus: b},
+		"field Rate: -1 is out of range":       {Bus: b, Store: store, Rate: -1},
+		"field MaxFailures: 2 is out of range": {Bus: b, Store: store, MaxFailures: 2},
+		"field Canary: -1 is out of range":     {Bus: b, Store: store, Canary: -1},
 	} {
 		_, err := j.Run(t.Context())
 		require.ErrorContains(t, err, what)
