@@ -174,8 +174,8 @@ func TestBreakerWindowForgetsWhatIsOlder(t *testing.T) {
 		require.NoError(t, b.Publish(t.Context(), fact{}))
 		synctest.Wait()
 		assert.EqualValues(t, 1, s.Stats().Opened)
-		s.Resume()
 		fail = false
+		s.Resume()
 	})
 }
 
