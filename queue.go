@@ -202,6 +202,13 @@ func (q *queue) halt() {
 	q.haltLocked()
 }
 
+// ended reports whether q is halted.
+func (q *queue) ended() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.halted
+}
+
 // haltIdle halts a queue in which nothing but what is held back is left.
 func (q *queue) haltIdle() {
 	q.mu.Lock()

@@ -133,7 +133,7 @@ func (s *Subscription) drain() error {
 	s.queue.refuse(errLeft, errLeft)
 	s.bus.bell.until(s.patient.Done(), s.queue.over)
 	without := ErrHeldBack // the cause, if s's own patience has not ended
-	if s.life.Err() != nil {
+	if s.queue.ended() {
 		without = ErrClosed
 	}
 	unhandled := s.bus.end(s.patient, []*Subscription{s}, errLeft)
