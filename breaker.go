@@ -136,7 +136,7 @@ func (b *breaker) open(err error, wait time.Duration) {
 }
 
 func (b *breaker) close() {
-	b.state, b.err, b.row, b.trips, b.pause = BreakerClosed, nil, 0, 0, 0
+	b.state, b.err, b.row, b.trips, b.pause, b.probe = BreakerClosed, nil, 0, 0, 0, nil
 	b.last.clear()
 }
 

@@ -337,6 +337,55 @@ func TestResumeClosesTheBreaker(t *testing.T) {
 	})
 }
 
+func TestTimeHeldBackIsNoTimeElapsed(t *testing.T) {
+	for _, by := range []string{"breaker", "pause"} {
+		t.Run(by, func(t *testing.T) {
+			bubble(t, func(t *testing.T, b *jitney.Bus) {
+				calls, outage := 0, time.Now().Add(time.Hour)
+				s := jitney.Subscribe(b, "s", func(context.Context, fact) error {
+					calls++
+					if calls <= 2 || calls == 4 || by == "breaker" && time.Now().Before(outage) {
+						return errBoom
+					}
+					return nil
+				}, jitney.WithRetry(jitney.Retry{Base: time.Second, Jitter: jitney.NoJitter, MaxElapsed: time.Minute, Attempts: 9}),
+					jitney.WithBreaker(jitney.Breaker{Failures: 3, Pause: time.Second}))
+				require.NoError(t, b.Publish(t.Context(), fact{}))
+				if by == "pause" {
+					time.Sleep(1500 * time.Millisecond)
+					s.Pause()
+					time.Sleep(time.Hour)
+					s.Resume()
+				}
+				require.NoError(t, b.Flush(t.Context()))
+				assert.EqualValues(t, 1, s.Stats().Handled)
+			})
+		})
+	}
+}
+
+// What a handler does to a breaker that was closed by hand while it ran is what any attempt does.
+func TestResumeWhileABreakerTries(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		p := &plant{down: true, begin: time.Now()}
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
+			defer time.Sleep(time.Minute)
+			return p.work(ctx, f)
+		}, jitney.WithBreaker(jitney.Breaker{Failures: 1, Pause: time.Second, OnChange: p.changed}))
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		time.Sleep(60500 * time.Millisecond) // it has failed
+		p.repair()
+		time.Sleep(2 * time.Second) // and is tried again
+		s.Resume()
+		require.NoError(t, b.Flush(t.Context()))
+		synctest.Wait()
+		for _, c := range p.changes {
+			assert.NotEqual(t, c.From, c.To)
+		}
+		assert.Len(t, p.changes, 3)
+	})
+}
+
 func TestBreakerIsLogged(t *testing.T) {
 	log := &logged{}
 	bubble(t, func(t *testing.T, b *jitney.Bus) {

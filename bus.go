@@ -130,22 +130,22 @@ func (b *Bus) Flush(ctx context.Context) error {
 // quiet reports whether there was a moment, while it looked, when no subscription had anything to do;
 // what is held back does not count if it is to be left alone.
 //
-// It looks at each twice. One that was empty both times, and has accepted nothing in between, was empty
+// It looks at each twice. One that was empty both times, and was given nothing in between, was empty
 // all the time from the first look to the second; if that holds for all, they were empty together at the
 // moment between the two rounds. (The two-round form of Mattern's four-counter method, 1987.)
 func (b *Bus) quiet(leaveHeld bool) bool {
 	first := b.routes.all()
-	accepted := make([]uint64, len(first))
+	reasons := make([]uint64, len(first))
 	for i, s := range first {
 		n, still := s.queue.look(leaveHeld)
 		if !still {
 			return false
 		}
-		accepted[i] = n
+		reasons[i] = n
 	}
 	for i, s := range first {
 		n, still := s.queue.look(leaveHeld)
-		if !still || n != accepted[i] {
+		if !still || n != reasons[i] {
 			return false
 		}
 	}

@@ -124,8 +124,9 @@ var (
 
 // file is what has gone wrong with a delivery so far.
 type file struct {
-	attempts int       // used up in this (re)delivery
-	first    time.Time // when the first of them failed
+	attempts int           // used up in this (re)delivery
+	first    time.Time     // when the first of them failed
+	held     time.Duration // how long the queue had been held back until then
 	history  []Attempt
 	holds    int         // times in a row that the inbox or the letter store did not work
 	letter   *DeadLetter // set when only storing it is left to do

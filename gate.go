@@ -12,6 +12,9 @@ type gate struct {
 	shut    bool
 	paused  bool
 	breaker *breaker // nil without WithBreaker
+
+	since time.Time     // when it was shut
+	held  time.Duration // how long it has been shut in all, until since
 }
 
 // Pause keeps further deliveries of s from starting, until Resume. Those in the handler go on to their end;
@@ -33,6 +36,7 @@ func (q *queue) pause(on bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.gate.paused = on
+	q.moves++
 	if b := q.gate.breaker; !on && b != nil && b.state != BreakerClosed {
 		q.shift(func() { b.close() })
 	}
@@ -60,17 +64,38 @@ func (q *queue) anyReady() bool {
 func (q *queue) regate() {
 	g := &q.gate
 	b := g.breaker
-	g.shut = g.paused || b != nil && (b.state == BreakerOpen || b.state == BreakerHalfOpen && b.probe != nil)
+	g.close(g.paused || b != nil && (b.state == BreakerOpen || b.state == BreakerHalfOpen && b.probe != nil))
 	if !g.shut {
 		q.work.Broadcast()
 	}
+}
+
+// close shuts the gate, or opens it, and keeps the time.
+func (g *gate) close(shut bool) {
+	switch {
+	case shut && !g.shut:
+		g.since = time.Now()
+	case !shut && g.shut:
+		g.held += time.Since(g.since)
+	}
+	g.shut = shut
+}
+
+// heldBack is how long deliveries have been held back in all until now.
+func (q *queue) heldBack(now time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gate.shut {
+		return q.gate.held + now.Sub(q.gate.since)
+	}
+	return q.gate.held
 }
 
 // begin is called, with the lock held, when e starts.
 func (g *gate) begin(e *entry) {
 	if b := g.breaker; b != nil && b.state == BreakerHalfOpen {
 		b.probe = e
-		g.shut = true
+		g.close(true)
 	}
 }
 
@@ -119,7 +144,6 @@ func (q *queue) observe(e *entry, v verdict) {
 	if b != nil {
 		switch {
 		case e == b.probe && v.ending == handled:
-			b.probe = nil
 			q.shift(b.close)
 			q.regate()
 		case e == b.probe: // it has told nothing: the next one is tried

@@ -206,7 +206,8 @@ func WithIdempotencyKey(key func(Event) string) SubscribeOption {
 // share with WithFairShare. It needs WithDeadLetters; with WithSync it has no effect. Default 0: events
 // go on past a dead letter.
 //
-// Flush counts what is parked as settled; Shutdown and Close do not wait for it, and return it.
+// Flush counts what is parked as settled, but not a lane that waits for room in the parking. Shutdown and
+// Close wait for neither, and return both.
 func WithParking(n int) SubscribeOption {
 	mustBe("WithParking", n >= 0, n)
 	return subscribeOption(func(c *subscribeConfig) { c.parking = n })

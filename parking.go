@@ -147,6 +147,7 @@ func (q *queue) release(letter uuid.UUID) bool {
 	if p == nil {
 		return false
 	}
+	q.moves++
 	delete(q.parking.byLetter, letter)
 	delete(q.parking.byKey, p.key)
 	q.stats.Parked -= p.n

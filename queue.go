@@ -42,6 +42,7 @@ type queue struct {
 	room    []*waiter // publishers that wait for room, first come first served
 
 	oldest, newest *entry // every delivery that has not ended, in the order of acceptance
+	moves          uint64 // times that deliveries which had been held back were let go
 	free           *entry
 	frees          int
 	stats          Stats
@@ -237,11 +238,11 @@ func (q *queue) haltLocked() {
 	q.work.Broadcast()
 }
 
-// look returns how many deliveries have been accepted, and whether nothing is left to do.
-func (q *queue) look(leaveHeld bool) (accepted uint64, still bool) {
+// look returns a number that rises whenever there is something new to do, and whether nothing is left to do.
+func (q *queue) look(leaveHeld bool) (reasons uint64, still bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.stats.Accepted, q.oldest == nil || leaveHeld && q.idle()
+	return q.stats.Accepted + q.moves, q.oldest == nil || leaveHeld && q.idle()
 }
 
 // over reports whether nothing is left to do, or nothing more will be done.

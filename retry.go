@@ -21,7 +21,8 @@ type Retry struct {
 	// Base and Max bound the wait: before attempt k+1 it is at most min(Max, Base·2^(k-1)).
 	// Defaults 100 ms and 30 s; Max is at least Base.
 	Base, Max time.Duration
-	// MaxElapsed is how long after the first failure an attempt may begin. Default 0: no limit.
+	// MaxElapsed is how long after the first failure an attempt may begin; the time that a pause or an
+	// open breaker holds the delivery back does not count. Default 0: no limit.
 	MaxElapsed time.Duration
 	// Jitter says how much of the wait is left to chance. Default FullJitter.
 	Jitter Jitter
@@ -164,7 +165,11 @@ func (s *Subscription) next(f *file, err error, now time.Time) (wait time.Durati
 	if s.retry == nil {
 		return 0, false, ReasonExhausted
 	}
-	elapsed := max(now.Sub(f.first), 0)
+	held := s.queue.heldBack(now)
+	if f.attempts == 1 {
+		f.held = held
+	}
+	elapsed := max(now.Sub(f.first)-(held-f.held), 0)
 	if st != nil && st.way == wayRetryAfter {
 		// The wait is given; the policy is asked about its bounds alone, as of then.
 		_, again = s.retry.Next(f.attempts, elapsed+min(st.wait, math.MaxInt64-elapsed), 0)

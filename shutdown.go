@@ -150,7 +150,7 @@ func (b *Bus) bury(s *Subscription) {
 	b.goneMu.Lock()
 	defer b.goneMu.Unlock()
 	b.gone = b.gone.add(s.Stats())
-	b.gone.Oldest = time.Time{}
+	b.gone.Oldest, b.gone.Paused, b.gone.Breaker = time.Time{}, false, BreakerClosed
 	b.routes.forget(s)
 }
 
