@@ -49,7 +49,9 @@ func (q *queue) enter(p parcel) *entry {
 	}
 	e.parcel = p
 	q.stats.Accepted++
-	e.share = q.shares.enter(p.claim)
+	if q.shares != nil {
+		e.share = q.shares.enter(p.claim)
+	}
 	e.older = q.newest
 	if q.newest == nil {
 		q.oldest = e
@@ -62,7 +64,9 @@ func (q *queue) enter(p parcel) *entry {
 
 // enterFirst puts e back on the books, as the oldest.
 func (q *queue) enterFirst(e *entry) {
-	e.share = q.shares.enter(e.claim)
+	if q.shares != nil {
+		e.share = q.shares.enter(e.claim)
+	}
 	e.newer = q.oldest
 	if q.oldest == nil {
 		q.newest = e
@@ -84,7 +88,9 @@ func (q *queue) leave(e *entry) {
 	} else {
 		e.newer.older = e.older
 	}
-	q.shares.leave(e.share)
+	if e.share != nil {
+		q.shares.leave(e.share)
+	}
 	if q.oldest == nil || q.halted {
 		if q.inside != nil {
 			q.work.Broadcast()

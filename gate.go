@@ -91,9 +91,9 @@ func (q *queue) heldBack(now time.Time) time.Duration {
 	return q.gate.held
 }
 
-// begin is called, with the lock held, when e starts.
+// begin is called, with the lock held, when e starts and there is a breaker.
 func (g *gate) begin(e *entry) {
-	if b := g.breaker; b != nil && b.state == BreakerHalfOpen {
+	if b := g.breaker; b.state == BreakerHalfOpen {
 		b.probe = e
 		g.close(true)
 	}
@@ -141,20 +141,15 @@ func (q *queue) halfOpen() {
 // observe tells the breaker how e's attempt has ended. Called with mu held.
 func (q *queue) observe(e *entry, v verdict) {
 	b := q.gate.breaker
-	if b != nil {
-		switch {
-		case e == b.probe && v.ending == handled:
-			q.shift(b.close)
-			q.regate()
-		case e == b.probe: // it has told nothing: the next one is tried
-			b.probe = nil
-			q.regate()
-		case b.state == BreakerClosed && v.ending == handled:
-			b.attempt(false)
-		}
-	}
-	if q.idle() {
-		q.settled()
+	switch {
+	case e == b.probe && v.ending == handled:
+		q.shift(b.close)
+		q.regate()
+	case e == b.probe: // it has told nothing: the next one is tried
+		b.probe = nil
+		q.regate()
+	case b.state == BreakerClosed && v.ending == handled:
+		b.attempt(false)
 	}
 }
 

@@ -83,9 +83,6 @@ func (p *parking) of(e *entry) *park {
 // divert keeps the first delivery of l, which has just been taken from the ready ones, from running if a
 // dead letter of its key is before it. Redeliveries are let through: they are what the others wait for.
 func (q *queue) divert(l *lane) bool {
-	if len(q.parking.byKey) == 0 {
-		return false
-	}
 	e := l.head
 	p := q.parking.byKey[parkKeyOf(e)]
 	if p == nil || e.again != nil {
@@ -123,9 +120,6 @@ func (q *queue) divert(l *lane) bool {
 // stand makes later deliveries of e's key wait if e has just died, and lets them go on if e was what they
 // waited for.
 func (q *queue) stand(e *entry, v verdict) {
-	if q.parking.limit == 0 {
-		return
-	}
 	switch {
 	case v.ending == dead && e.again == nil:
 		p := &park{letter: e.file.letter.ID, key: parkKeyOf(e), since: e.file.letter.Time}

@@ -282,7 +282,7 @@ func (q *queue) takeLocked() *entry {
 	for !q.halted {
 		if !q.gate.shut {
 			if l := q.pop(); l != nil {
-				if q.divert(l) {
+				if len(q.parking.byKey) > 0 && q.divert(l) {
 					continue
 				}
 				return q.start(l)
@@ -304,8 +304,12 @@ func (q *queue) start(l *lane) *entry {
 	e.state, e.seen, e.reports = running, 0, 0
 	q.stats.Queued--
 	q.stats.Running++
-	q.gate.begin(e)
-	q.grant(e.share)
+	if q.gate.breaker != nil {
+		q.gate.begin(e)
+	}
+	if len(q.room) > 0 {
+		q.grant(e.share)
+	}
 	q.watchdog.arm()
 	return e
 }
@@ -316,7 +320,12 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 	} else {
 		q.stats.Waiting-- // a publisher that gave up between two attempts
 	}
-	q.observe(e, v)
+	if q.gate.breaker != nil {
+		q.observe(e, v)
+	}
+	if (q.gate.paused || q.parking.blocked != nil) && q.idle() {
+		q.settled()
+	}
 	switch v.ending {
 	case again:
 		q.stats.Retried++
@@ -345,7 +354,9 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 		q.unlane(e)
 		q.requeue(l)
 	}
-	q.stand(e, v)
+	if q.parking.limit > 0 {
+		q.stand(e, v)
+	}
 	q.leave(e)
 	q.recycle(e)
 }

@@ -30,9 +30,6 @@ func (q *queue) enlist(p parcel) *waiter {
 // grant lets in as many waiting publishers as there is room for, and, because a delivery of share s has
 // made room in its share, one of that. Called with mu held.
 func (q *queue) grant(s *share) {
-	if len(q.room) == 0 {
-		return
-	}
 	for len(q.room) > 0 && q.stats.Queued+q.stats.Waiting < q.limit {
 		q.letIn(0)
 	}

@@ -43,8 +43,8 @@ func (f *FairShare) claim(env *Envelope) (c *claim, err error) {
 
 // shares takes ready lanes share by share: deficit round robin, by M. Shreedhar and G. Varghese, 1995.
 // Each share in turn gets a credit of 1 and has deliveries taken as long as their cost is within what it
-// has saved up. No turn is left unused while any share has something to do. A nil *shares has none. All is
-// guarded by the queue's lock.
+// has saved up. No turn is left unused while any share has something to do. All is guarded by the queue's
+// lock.
 type shares struct {
 	byName map[string]*share // those with deliveries on the books
 	first  *share            // whose turn it is; those with ready lanes are in the ring
@@ -65,9 +65,6 @@ type share struct {
 
 // enter counts a delivery in.
 func (ss *shares) enter(c *claim) *share {
-	if ss == nil {
-		return nil
-	}
 	s := ss.byName[c.share]
 	if s == nil {
 		s = &share{name: c.share, keyless: lane{keyless: true}}
@@ -79,9 +76,6 @@ func (ss *shares) enter(c *claim) *share {
 
 // leave counts a delivery out, and forgets a share that has no others.
 func (ss *shares) leave(s *share) {
-	if s == nil {
-		return
-	}
 	if s.n--; s.n == 0 && ss.byName[s.name] == s {
 		delete(ss.byName, s.name)
 	}

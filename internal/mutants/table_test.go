@@ -65,6 +65,7 @@ var mutants = []mutant{
 	{"probe-never-cleared", []edit{{"gate.go", "case e == b.probe: // it has told nothing: the next one is tried", "case false:"}}, "^TestHalfOpenBreakerTriesTheNextAfterASkip$"},
 	{"breaker-pause-does-not-double", []edit{{"breaker.go", "b.pause = b.Pause << doublings", "b.pause = b.Pause << min(doublings, 0)"}}, "^TestBreakerProbesAfterPausesThatDouble$"},
 	{"resume-wakes-nobody", []edit{{"gate.go", "\tif !g.shut {\n\t\tq.work.Broadcast()", "\tif g.shut {\n\t\tq.work.Broadcast()"}}, "^TestPauseHoldsBackAndResumeLetsGo$"},
+	{"held-back-not-told", []edit{{"queue.go", "if (q.gate.paused || q.parking.blocked != nil) && q.idle() {", "if false {"}}, "^TestShutdownReturnsWhatIsPausedAndDoesNotWaitForIt$"},
 	{"shares-without-deficit", []edit{{"share.go", "if cost <= s.credit {", "if cost >= 0 {"}}, "^TestSharesAreOfCostNotOfEvents$"},
 	{"share-of-the-key-forgotten", []edit{{"share.go", "\t\tss.append(s)\n\t}\n}\n\n// pop", "\t\tss.insert(s)\n\t}\n}\n\n// pop"}}, "^TestG38FairShare$"},
 	{"discard-leaves-mark", []edit{{"redeliver.go", "b.redeliveries.Delete(id)", "b.redeliveries.Delete(letter.ID)"}}, "^TestDiscardLetsTheRestGoOnWhenTheLetterIsLost$"},
