@@ -58,7 +58,7 @@ var mutants = []mutant{
 	{"parking-without-bound", []edit{{"parking.go", "q.stats.Parked >= q.parking.limit", "q.stats.Parked < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
 	{"redelivery-does-not-overtake", []edit{{"queue.go", "p.again != nil && q.parking.limit > 0", "p.again != nil && q.parking.limit < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
 	{"failed-redelivery-releases", []edit{{"parking.go", "case v.ending != dead && e.again != nil:", "case e.again != nil:"}}, "^TestG33Parking$"},
-	{"shutdown-waits-for-parked", []edit{{"queue.go", "return q.stats.Accepted + q.moves, q.oldest == nil ||", "return q.stats.Accepted + q.moves, q.oldest == nil && q.stats.Parked == 0 ||"}}, "^TestG33Parking$"},
+	{"shutdown-waits-for-parked", []edit{{"ending.go", "return q.stats.Accepted + q.moves, q.oldest == nil ||", "return q.stats.Accepted + q.moves, q.oldest == nil && q.stats.Parked == 0 ||"}}, "^TestG33Parking$"},
 	{"drop-wakes-a-waiting-lane", []edit{{"queue.go", "case e.state == waiting: // its lane has waited for it", "case l.state == laneWaiting:"}}, "^TestDropOldestLeavesALaneThatWaitsAlone$"},
 	{"breaker-burns-attempts", []edit{{"gate.go", "\treturn true\n}\n\n// halfOpen", "\treturn false\n}\n\n// halfOpen"}}, "^TestG36Breaker$"},
 	{"half-open-lets-all-through", []edit{{"gate.go", "\t\tb.probe = e\n\t\tg.close(true)", "\t\tb.probe = e"}}, "^TestHalfOpenBreakerLetsOneThrough$"},
