@@ -21,7 +21,7 @@ import (
 )
 
 // What may come a bus's way, and is no promise's own test. Events that cannot be encoded, headers that are
-// too large, crashes and a breaker have no part in the bus in memory.
+// too large and crashes have no part in the bus in memory.
 
 // odd is an event whose name and key are whatever they are.
 type odd struct{ name, key string }
