@@ -21,6 +21,7 @@ type Bus struct {
 	hopLimit       int
 	defaults       []SubscribeOption
 
+	telemetry    telemetry
 	routes       routes
 	redeliveries sync.Map // IDs of the dead letters that are being redelivered
 	bell         bell     // rung when a queue runs empty, or a worker ends
@@ -45,7 +46,9 @@ func New(opts ...Option) *Bus {
 		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults,
 		down: make(chan struct{}),
 	}
+	b.telemetry = telemetry{tracers: c.tracers, meters: c.meters, links: c.links, baggage: c.baggage}
 	b.routes.init()
+	b.metrics()
 	b.patient, b.hurry = context.WithCancelCause(context.Background())
 	return b
 }
@@ -73,11 +76,12 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 	var few [4]posting
 	ps := few[:0]
 	for i, e := range events {
-		env, r, err := b.seal(ctx, e, now)
+		p, err := b.seal(ctx, e, now)
+		ps = append(ps, p)
 		if err != nil {
+			unpublished(ps, err)
 			return publishFailed(e, i, len(events), err)
 		}
-		ps = append(ps, posting{env: env, route: r})
 	}
 	return b.post(ctx, ps, now)
 }

@@ -51,9 +51,9 @@ func TestQuietIsNotFooledByWorkThatMoves(t *testing.T) {
 }
 
 func envelopeOf(b *Bus, e Event) *Envelope {
-	env, _, err := b.seal(context.Background(), e, time.Now())
+	p, err := b.seal(context.Background(), e, time.Now())
 	if err != nil {
 		panic(err)
 	}
-	return env
+	return p.env
 }

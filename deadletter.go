@@ -143,13 +143,7 @@ func (f *file) record(err error, now time.Time) {
 	f.attempts++
 	f.last = err
 	a := Attempt{Number: f.attempts, Time: now, Error: errorText(err), Class: errorClass(err)}
-	find(err, func(e error) bool {
-		p, ok := e.(*PanicError)
-		if ok {
-			a.Stack = string(p.Stack)
-		}
-		return ok
-	})
+	a.Stack = stackOf(err)
 	f.history = appendAttempts(f.history, a)
 }
 
@@ -196,7 +190,7 @@ func (s *Subscription) bury(e *entry) verdict {
 
 // unburied is what follows when the letter store has failed with err.
 func (s *Subscription) unburied(e *entry, err error) verdict {
-	s.storeFailed(e, "jitney: dead letter not stored, its delivery is held", err)
+	s.storeFailed(s.bus.carried(s.life, e.env), e, "jitney: dead letter not stored, its delivery is held", err)
 	if s.sync { // its publisher gets the error, and cannot be held
 		return s.finish(e, verdict{ending: dead}, errors.Join(e.file.last, err))
 	}
@@ -204,7 +198,7 @@ func (s *Subscription) unburied(e *entry, err error) verdict {
 }
 
 // mourn logs a dead letter, whatever its store will say.
-func (s *Subscription) mourn(l *DeadLetter) {
+func (s *Subscription) mourn(ctx context.Context, l *DeadLetter) {
 	attrs := []slog.Attr{
 		slog.Any("dead_letter", *l),
 		slog.Bool("to_be_stored", s.letters != nil),
@@ -216,5 +210,5 @@ func (s *Subscription) mourn(l *DeadLetter) {
 	if last := l.History[len(l.History)-1]; last.Stack != "" {
 		attrs = append(attrs, slog.String("stack", last.Stack))
 	}
-	s.bus.log(s.life, slog.LevelError, "jitney: dead letter", attrs...)
+	s.bus.log(ctx, slog.LevelError, "jitney: dead letter", attrs...)
 }

@@ -33,6 +33,8 @@ type result struct {
 	err     error
 	entered bool // the handler was called, as far as is known
 	late    bool
+	number  int
+	ctx     context.Context // that the attempt was made in
 }
 
 // work is a worker: it runs deliveries until there are no more. A delivery whose code ends the goroutine
@@ -77,9 +79,22 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 	case burying:
 		return s.bury(e)
 	case lost != nil:
-		return s.judge(e, result{err: lost, entered: true})
+		return s.judge(e, result{err: lost, entered: true, ctx: s.bus.carried(s.life, e.env)})
 	}
-	return s.judge(e, s.attempt(withTrace(s.life, e.env), e))
+	return s.try(s.bus.carried(s.life, e.env), e)
+}
+
+// try makes one attempt, under the eyes of telemetry if there is any.
+func (s *Subscription) try(ctx context.Context, e *entry) verdict {
+	o := s.observe(ctx, e)
+	if o == nil {
+		return s.judge(e, s.attempt(ctx, e))
+	}
+	defer o.lost(e)
+	r := s.attempt(o.ctx, e)
+	v := s.judge(e, r)
+	o.end(e, r, v, v.ending.String())
+	return v
 }
 
 // deliverSync runs p in its publisher's goroutine, attempt after attempt, and returns the last error.
@@ -94,18 +109,18 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel) error {
 		defer s.bus.bell.ring()
 		defer s.workers.Add(-1)
 		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
-			s.settleSync(e, s.giveUp(e, &PanicError{Goexit: true, Stack: stack()}))
+			s.settleSync(e, s.giveUp(ctx, e, &PanicError{Goexit: true, Stack: stack()}))
 		}
 	}()
-	v := s.judge(e, s.attempt(ctx, e))
+	v := s.try(ctx, e)
 	for v.ending == again {
 		s.queue.hold(e)
 		if cause := sleep(ctx, s.life, v.wait); cause != nil {
-			v = s.abandon(e, cause)
+			v = s.abandon(ctx, e, cause)
 			break
 		}
 		s.queue.resume(e)
-		v = s.judge(e, s.attempt(ctx, e))
+		v = s.try(ctx, e)
 	}
 	err = nil
 	if v.ending == dead || v.ending == interrupted {
@@ -141,15 +156,15 @@ func sleep(ctx, life context.Context, d time.Duration) error {
 // attempt calls the handler once, through the chain.
 func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
 	c := &scope{sub: s, parent: parent}
-	c.delivery = Delivery{Envelope: e.env, Subscriber: s.name, Attempt: 1}
-	if e.file != nil {
-		c.delivery.Attempt = e.file.attempts + 1
-	}
+	c.delivery = Delivery{Envelope: e.env, Subscriber: s.name, Attempt: e.attempt()}
 	if e.again != nil {
 		c.delivery.Redeliveries = e.again.letter.Redeliveries + 1
 	}
 	defer c.end()
-	defer func() { r.entered, r.late = c.entered.Load(), c.late }()
+	defer func() {
+		r.entered, r.late = c.entered.Load(), c.late
+		r.ctx, r.number = parent, c.delivery.Attempt
+	}()
 	defer containInto(&r.err)
 	r.err = s.handle(c, e.env.Event)
 	return r
@@ -165,17 +180,17 @@ func (s *Subscription) judge(e *entry, r result) (v verdict) {
 		return s.finish(e, verdict{ending: handled}, nil)
 	}
 	if err := contain(func() error { v = s.judgeFailure(e, r); return nil }); err != nil {
-		return s.giveUp(e, err)
+		return s.giveUp(r.ctx, e, err)
 	}
 	return v
 }
 
 func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 	if is(r.err, ErrDuplicate) && !r.entered {
-		return s.skip(e, r.err)
+		return s.skip(r.ctx, e, r.err)
 	}
 	if st := steering(r.err); st != nil && st.way == waySkip {
-		return s.skip(e, r.err)
+		return s.skip(r.ctx, e, r.err)
 	}
 	f := e.open()
 	if s.life.Err() != nil {
@@ -183,7 +198,7 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 		return s.finish(e, verdict{ending: interrupted}, r.err)
 	}
 	if in, ok := r.err.(*inboxError); ok && !s.sync {
-		s.storeFailed(e, "jitney: inbox failed, its delivery is held", in.err)
+		s.storeFailed(r.ctx, e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
 	}
 	if b := s.queue.gate.breaker; b != nil && b.counts(r.err) && s.queue.failed(e, r.err, asked(r.err)) {
@@ -194,35 +209,43 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 	f.holds = 0
 	f.record(r.err, now)
 	if is(r.err, ErrKeyReuse) && !r.entered {
-		return s.die(e, ReasonPermanent, now)
+		return s.die(r.ctx, e, ReasonPermanent, now)
 	}
 	wait, again_, reason := s.next(f, r.err, now)
 	if again_ {
 		return verdict{ending: again, wait: wait}
 	}
-	return s.die(e, reason, now)
+	return s.die(r.ctx, e, reason, now)
 }
 
 // giveUp ends a delivery whose failure could not even be judged.
-func (s *Subscription) giveUp(e *entry, err error) verdict {
+func (s *Subscription) giveUp(ctx context.Context, e *entry, err error) verdict {
 	now := time.Now()
 	e.open().record(err, now)
-	return s.die(e, ReasonExhausted, now)
+	return s.die(ctx, e, ReasonExhausted, now)
 }
 
 // abandon ends a synchronous delivery whose next attempt could not be waited for.
-func (s *Subscription) abandon(e *entry, cause error) verdict {
+func (s *Subscription) abandon(ctx context.Context, e *entry, cause error) verdict {
 	e.file.last = fmt.Errorf("%w, while waiting for another attempt after: %w", cause, e.file.last)
 	if s.life.Err() != nil {
 		return s.finish(e, verdict{ending: interrupted}, e.file.last)
 	}
-	return s.die(e, ReasonAbandoned, time.Now())
+	return s.die(ctx, e, ReasonAbandoned, time.Now())
 }
 
-func (s *Subscription) die(e *entry, reason string, now time.Time) verdict {
+func (s *Subscription) die(ctx context.Context, e *entry, reason string, now time.Time) verdict {
 	e.file.letter = s.letter(e, reason, now)
-	s.mourn(e.file.letter)
+	s.mourn(ctx, e.file.letter)
 	return s.bury(e)
+}
+
+// attempt is the number of e's attempt that is next, or under way.
+func (e *entry) attempt() int {
+	if e.file == nil {
+		return 1
+	}
+	return e.file.attempts + 1
 }
 
 // open returns e's file, begun if need be.
@@ -251,14 +274,14 @@ func (s *Subscription) hold(e *entry) verdict {
 }
 
 // storeFailed counts a store's failure, and logs the 1st, 2nd, 4th, 8th … in a row for one delivery.
-func (s *Subscription) storeFailed(e *entry, text string, err error) {
+func (s *Subscription) storeFailed(ctx context.Context, e *entry, text string, err error) {
 	s.queue.count(func(st *Stats) { st.StoreErrors++ })
 	f := e.open()
 	f.holds++
 	if !powerOfTwo(f.holds) {
 		return
 	}
-	s.bus.log(s.life, slog.LevelError, text,
+	s.bus.log(ctx, slog.LevelError, text,
 		slog.String("subscriber", s.name), slog.Any("event", e.env),
 		slog.Int("times", f.holds), slog.String("error", errorText(err)))
 }

@@ -61,6 +61,8 @@ type Envelope struct {
 	Headers map[string]string
 	// Event is the event itself, of the Go type it was published as.
 	Event Event
+
+	traced *traced // nil without a tracer
 }
 
 // LogValue names the event in a log record. It shows neither payload nor key nor headers.
@@ -127,13 +129,13 @@ func correlationOf(ctx context.Context) string {
 }
 
 // seal makes the envelope of an event that is published with ctx at now.
-func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, r *route, err error) {
+func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err error) {
 	defer containInto(&err)
-	r, err = b.routes.of(e)
+	r, err := b.routes.of(e)
 	if err != nil {
-		return nil, nil, err
+		return p, err
 	}
-	env = &Envelope{
+	env := &Envelope{
 		ID: ids.next(now), Type: r.name, Version: 1, Time: now, Source: b.source, Event: e,
 		CorrelationID: correlationOf(ctx),
 	}
@@ -145,13 +147,20 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (env *Envelope, 
 	if env.CorrelationID == "" {
 		env.CorrelationID = env.ID.String()
 	}
-	injectTrace(ctx, env)
+	p = posting{env: env, route: r}
+	if t := b.spans(); t != nil {
+		ctx, p.span = t.Start(ctx, r.publish)
+	}
+	if m := b.metrics(); m != nil {
+		r.published.Add(1)
+	}
+	b.carry(ctx, env, r)
 	for _, hook := range b.hooks {
 		if err := hook(ctx, env); err != nil {
-			return nil, nil, fmt.Errorf("refused by a publish hook: %w", err)
+			return p, fmt.Errorf("refused by a publish hook: %w", err)
 		}
 	}
-	return env, r, b.check(ctx, env, r)
+	return p, b.check(ctx, env, r)
 }
 
 // describe takes over into env what the event says of itself.
@@ -175,6 +184,9 @@ func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope
 	env.ID, env.CausationID = ids.next(time.Now()), old.ID
 	env.Type, env.Version, env.Key, env.Event = r.name, 1, "", e
 	describe(env, e)
+	if env.traced != nil {
+		env.traced = &traced{env.traced.span, r}
+	}
 	return env, b.check(ctx, env, r)
 }
 

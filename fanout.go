@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // posting is an event that is ready to go to its subscribers: those of its route, or those named.
@@ -13,6 +15,7 @@ type posting struct {
 	env   *Envelope
 	route *route
 	named []*Subscription
+	span  trace.Span // of the publication; nil without a tracer
 }
 
 // admit says whether ctx's owner may make a call, about an event like e, now.
@@ -91,7 +94,10 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 		if i > 0 && ctx.Err() != nil {
 			refusals = refuseAll(to, context.Cause(ctx))
 		} else {
-			refusals = b.fanOut(ctx, pc, to, p.named != nil)
+			refusals = b.fanOut(p.within(ctx), pc, to, p.named != nil)
+		}
+		if p.span != nil {
+			published(p.span, p.env, refusals, nil)
 		}
 		if len(refusals) > 0 {
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
@@ -101,6 +107,23 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 		return errs[0]
 	}
 	return errors.Join(errs...)
+}
+
+// within returns the context that synchronous subscribers handle p in.
+func (p posting) within(ctx context.Context) context.Context {
+	if p.span == nil {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, p.span)
+}
+
+// unpublished ends the spans of events that nobody gets because of the last one.
+func unpublished(ps []posting, err error) {
+	for _, p := range ps {
+		if p.span != nil {
+			published(p.span, p.env, nil, err)
+		}
+	}
 }
 
 func refuseAll(to []*Subscription, err error) (refusals []Refusal) {

@@ -93,12 +93,12 @@ func (s *Subscription) inboxKey(env *Envelope, e Event) (InboxKey, error) {
 }
 
 // skip settles a delivery that the handler or the inbox has waved through.
-func (s *Subscription) skip(e *entry, err error) verdict {
+func (s *Subscription) skip(ctx context.Context, e *entry, err error) verdict {
 	duplicate := is(err, ErrDuplicate)
 	if duplicate {
 		s.queue.count(func(st *Stats) { st.Duplicates++ })
 	}
-	s.bus.log(s.life, slog.LevelDebug, "jitney: skipped",
+	s.bus.log(ctx, slog.LevelDebug, "jitney: skipped",
 		slog.String("subscriber", s.name), slog.Any("event", e.env),
 		slog.Bool("duplicate", duplicate), slog.String("reason", errorText(err)))
 	return s.finish(e, verdict{ending: skipped}, nil)

@@ -46,6 +46,18 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
+// stackOf returns the stack of a panic in err's tree, or "".
+func stackOf(err error) (text string) {
+	find(err, func(e error) bool {
+		p, ok := e.(*PanicError)
+		if ok {
+			text = string(p.Stack)
+		}
+		return ok
+	})
+	return text
+}
+
 // valueText formats a panic's value. fmt contains what its String method may do.
 func valueText(v any) string { return clip(fmt.Sprint(v), maxErrorText) }
 

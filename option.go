@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Option configures a [Bus]. Every [SubscribeOption] is one too: given to New it is the default of all
@@ -26,6 +29,10 @@ type busConfig struct {
 	publishTimeout time.Duration
 	grace          time.Duration
 	hopLimit       int
+	tracers        trace.TracerProvider
+	meters         metric.MeterProvider
+	links          bool
+	baggage        []string
 	defaults       []SubscribeOption
 }
 
@@ -122,6 +129,35 @@ func WithGrace(d time.Duration) Option {
 func WithHopLimit(n int) Option {
 	mustBe("WithHopLimit", n > 0, n)
 	return busOption(func(c *busConfig) { c.hopLimit = n })
+}
+
+// WithTracerProvider sets where spans come from: "publish <type>" and, for each attempt, "handle <type>".
+// Default: the global one, from the moment an SDK is installed; without one there are no spans, and they
+// cost nothing.
+func WithTracerProvider(p trace.TracerProvider) Option {
+	mustHave("WithTracerProvider", p != nil)
+	return busOption(func(c *busConfig) { c.tracers = p })
+}
+
+// WithMeterProvider sets where measurements go; the README has a table of them. The bus's counters and
+// gauges are read when the SDK asks, also after Shutdown. Default: the global one, from the moment an SDK is
+// installed; without one nothing is measured.
+func WithMeterProvider(p metric.MeterProvider) Option {
+	mustHave("WithMeterProvider", p != nil)
+	return busOption(func(c *busConfig) { c.meters = p })
+}
+
+// WithSpanLinks makes each "handle" span the root of a trace of its own, linked to the "publish" span that it
+// is a child of by default. For flows that run for so long, or fan out so much, that one trace would be
+// too large.
+func WithSpanLinks() Option {
+	return busOption(func(c *busConfig) { c.links = true })
+}
+
+// WithBaggage lets the members of OpenTelemetry baggage that have these keys travel from a publisher's context
+// to the handlers', in the envelope's header "baggage". Default: none does.
+func WithBaggage(keys ...string) Option {
+	return busOption(func(c *busConfig) { c.baggage = append(c.baggage, keys...) })
 }
 
 // WithBuffer sets how many deliveries a queue holds that are not in the handler: those queued and those

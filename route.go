@@ -32,6 +32,9 @@ type route struct {
 	pointer bool
 	subs    atomic.Pointer[[]*Subscription] // in the order of Subscribe
 	unheard atomic.Uint64
+
+	published     atomic.Uint64 // while somebody measures
+	publish, deal string        // names of spans
 }
 
 // of finds the route of e's type; the type's first use binds its name.
@@ -76,6 +79,7 @@ func (rs *routes) bindLocked(name string, typ reflect.Type) (*route, error) {
 		return nil, fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, typ)
 	}
 	r := &route{name: name, typ: typ, pointer: typ.Kind() == reflect.Pointer}
+	r.publish, r.deal = "publish "+name, "handle "+name
 	rs.names[name] = typ
 	rs.fill(r)
 	rs.byType.Store(typ, r)
@@ -170,14 +174,21 @@ func (rs *routes) named(name string) *Subscription {
 	return nil
 }
 
+// each calls f for every route.
+func (rs *routes) each(f func(*route)) {
+	rs.byType.Range(func(_, v any) bool {
+		f(v.(*route))
+		return true
+	})
+}
+
 // unheard tells how many events of each type nobody has subscribed to.
 func (rs *routes) unheard() map[string]uint64 {
 	counts := make(map[string]uint64)
-	rs.byType.Range(func(_, v any) bool {
-		if n := v.(*route).unheard.Load(); n > 0 {
-			counts[v.(*route).name] = n
+	rs.each(func(r *route) {
+		if n := r.unheard.Load(); n > 0 {
+			counts[r.name] = n
 		}
-		return true
 	})
 	return counts
 }

@@ -27,9 +27,10 @@ type Subscription struct {
 	businessKey func(Event) string
 	fair        *FairShare
 
-	handle  Handler // the whole chain
-	queue   queue
-	workers atomic.Int32 // goroutines that run
+	measured sync.Map // measured → []metric.RecordOption
+	handle   Handler  // the whole chain
+	queue    queue
+	workers  atomic.Int32 // goroutines that run
 
 	goroutines sync.WaitGroup
 

@@ -2,28 +2,168 @@ package jitney
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/baggage"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
-// The trace context travels in the envelope's headers, in the W3C's format, so that it outlives a queue,
-// a dead letter and a change of process. The application's global propagator has no say in this.
-var w3c propagation.TraceContext
+// scopeName names this library to OpenTelemetry.
+const scopeName = "github.com/jitney-go/jitney"
 
-// injectTrace writes ctx's trace context, if it has one, into env's headers.
-func injectTrace(ctx context.Context, env *Envelope) {
-	if !trace.SpanContextFromContext(ctx).IsValid() {
-		return
-	}
-	env.Headers = make(map[string]string, 2)
-	w3c.Inject(ctx, propagation.MapCarrier(env.Headers))
+// telemetry is where a bus finds the application's OpenTelemetry SDK. Until there is one, a look at two
+// globals is all that it costs.
+type telemetry struct {
+	tracers trace.TracerProvider // given by option; nil stands for the global one
+	meters  metric.MeterProvider
+	links   bool     // handle spans are linked to publish spans, not their children
+	baggage []string // keys that travel
+
+	mu     sync.Mutex
+	tracer atomic.Pointer[tracer]
+	meter  atomic.Pointer[meter]
 }
 
-// withTrace returns parent with the trace context that env came with.
-func withTrace(parent context.Context, env *Envelope) context.Context {
-	if env.Headers["traceparent"] == "" {
+// The globals' stand-ins, by which we know that no SDK is installed; nil if there was one already.
+var (
+	noTracers = placeholder(otel.GetTracerProvider())
+	noMeters  = placeholder(otel.GetMeterProvider())
+)
+
+// placeholder returns p if it is what the API has in the place of an SDK's provider.
+func placeholder[P any](p P) (none P) {
+	if strings.HasPrefix(fmt.Sprintf("%T", p), "*global.") {
+		return p
+	}
+	return none
+}
+
+// spans returns the bus's tracer, or nil while there is no SDK.
+func (b *Bus) spans() *tracer {
+	if t := b.telemetry.tracer.Load(); t != nil {
+		return t
+	}
+	if b.telemetry.tracers == nil && otel.GetTracerProvider() == noTracers {
+		return nil
+	}
+	return b.findTracer()
+}
+
+func (b *Bus) findTracer() *tracer {
+	tel := &b.telemetry
+	tel.mu.Lock()
+	defer tel.mu.Unlock()
+	if t := tel.tracer.Load(); t != nil {
+		return t
+	}
+	p := tel.tracers
+	if p == nil {
+		p = otel.GetTracerProvider()
+	}
+	if _, off := p.(tracenoop.TracerProvider); off {
+		return nil
+	}
+	t := &tracer{Tracer: p.Tracer(scopeName), links: tel.links}
+	tel.tracer.Store(t)
+	return t
+}
+
+// metrics returns the bus's instruments, or nil while there is no SDK.
+func (b *Bus) metrics() *meter {
+	if m := b.telemetry.meter.Load(); m != nil {
+		return m
+	}
+	if b.telemetry.meters == nil && otel.GetMeterProvider() == noMeters {
+		return nil
+	}
+	return b.findMeter()
+}
+
+func (b *Bus) findMeter() *meter {
+	tel := &b.telemetry
+	tel.mu.Lock()
+	defer tel.mu.Unlock()
+	if m := tel.meter.Load(); m != nil {
+		return m
+	}
+	p := tel.meters
+	if p == nil {
+		p = otel.GetMeterProvider()
+	}
+	if _, off := p.(metricnoop.MeterProvider); off {
+		return nil
+	}
+	m := newMeter(b, p.Meter(scopeName))
+	tel.meter.Store(m)
+	return m
+}
+
+// The trace context travels in the envelope's headers, in the W3C's format, so that it outlives a queue, a
+// dead letter and a change of process. The application's global propagator has no say in this. Within the
+// process it travels as it is; what is not sampled has no headers, because nobody will look for it.
+var (
+	w3c        propagation.TraceContext
+	w3cBaggage propagation.Baggage
+)
+
+// traced is an envelope's trace context, as it travels within the process.
+type traced struct {
+	span  trace.SpanContext
+	route *route
+}
+
+// carry writes ctx's trace context, and what is allowed of its baggage, into env.
+func (b *Bus) carry(ctx context.Context, env *Envelope, r *route) {
+	sc := trace.SpanContextFromContext(ctx)
+	if sc.IsValid() {
+		env.traced = &traced{sc, r}
+	}
+	if sc.IsSampled() {
+		env.Headers = make(map[string]string, 2)
+		w3c.Inject(ctx, propagation.MapCarrier(env.Headers))
+	}
+	if len(b.telemetry.baggage) == 0 {
+		return
+	}
+	if bag := b.telemetry.allowed(baggage.FromContext(ctx)); bag.Len() > 0 {
+		if env.Headers == nil {
+			env.Headers = make(map[string]string, 1)
+		}
+		w3cBaggage.Inject(baggage.ContextWithBaggage(context.Background(), bag), propagation.MapCarrier(env.Headers))
+	}
+}
+
+// allowed is the part of a baggage that travels.
+func (tel *telemetry) allowed(all baggage.Baggage) (some baggage.Baggage) {
+	for _, key := range tel.baggage {
+		if m := all.Member(key); m.Key() != "" {
+			if with, err := some.SetMember(m); err == nil {
+				some = with
+			}
+		}
+	}
+	return some
+}
+
+// carried returns parent with the trace context and the baggage that env came with.
+func (b *Bus) carried(parent context.Context, env *Envelope) context.Context {
+	switch {
+	case env.traced != nil:
+		parent = trace.ContextWithSpanContext(parent, env.traced.span)
+	case env.Headers["traceparent"] != "":
+		parent = w3c.Extract(parent, propagation.MapCarrier(env.Headers))
+	}
+	if len(b.telemetry.baggage) == 0 || env.Headers["baggage"] == "" {
 		return parent
 	}
-	return w3c.Extract(parent, propagation.MapCarrier(env.Headers))
+	ctx := w3cBaggage.Extract(context.Background(), propagation.MapCarrier(env.Headers))
+	return baggage.ContextWithBaggage(parent, b.telemetry.allowed(baggage.FromContext(ctx)))
 }

@@ -1,0 +1,179 @@
+package jitney
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// meter makes a bus's measurements. Counters and gauges are the bus's own account, read when somebody asks
+// for them; only the two histograms are recorded as things happen, with the attempt's context, so that their
+// exemplars lead to its trace. All attributes are names known from wiring, or outcomes, or Go types of errors.
+type meter struct {
+	duration metric.Float64Histogram
+	queued   metric.Float64Histogram
+}
+
+// measured is what a measurement of a subscription is about.
+type measured struct{ outcome, class string }
+
+// buckets reach from 1 µs to 10 s.
+var buckets = []float64{
+	1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3,
+	1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+}
+
+// counters are the monotonic parts of a subscription's account. The README has a table of all metrics.
+var counters = []struct {
+	name, unit, text string
+	outcome          string // what the deliveries counted have in common
+	value            func(Stats) uint64
+}{
+	{"jitney.deliveries.accepted", "{delivery}", "Deliveries taken on.", "", func(s Stats) uint64 { return s.Accepted }},
+	{"jitney.deliveries.refused", "{delivery}", "Deliveries not taken on: queue full, paused or closed.", "", func(s Stats) uint64 { return s.Refused }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "handled", func(s Stats) uint64 { return s.Handled }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "skipped", func(s Stats) uint64 { return s.Skipped }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dead", func(s Stats) uint64 { return s.Dead }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dropped", func(s Stats) uint64 { return s.Dropped }},
+	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
+	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
+	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and, thanks to the breaker, were not used up.", "", func(s Stats) uint64 { return s.Spared }},
+	{"jitney.attempts.late", "{attempt}", "Attempts that succeeded after their timeout.", "", func(s Stats) uint64 { return s.Late }},
+	{"jitney.breaker.opened", "{time}", "Times that the breaker has opened.", "", func(s Stats) uint64 { return s.Opened }},
+	{"jitney.store.errors", "{error}", "Failures of the dead-letter store or the inbox.", "", func(s Stats) uint64 { return s.StoreErrors }},
+	{"jitney.watchdog.findings", "{finding}", "Slow handlers and waiting publishers that the watchdog has named.", "", func(s Stats) uint64 { return s.Slow }},
+}
+
+// gauges are the states of a subscription.
+var gauges = []struct {
+	name, unit, text string
+	value            func(s *Subscription, st Stats) float64
+}{
+	{"jitney.queue.depth", "{delivery}", "Deliveries queued or waiting for another attempt.", func(_ *Subscription, s Stats) float64 { return float64(s.Queued + s.Waiting) }},
+	{"jitney.queue.capacity", "{delivery}", "What the queue holds at most, without its reserve.", func(s *Subscription, _ Stats) float64 { return float64(s.queue.limit) }},
+	{"jitney.queue.oldest_age", "s", "Age of the oldest delivery that has not ended.", func(_ *Subscription, s Stats) float64 { return s.age(time.Now()).Seconds() }},
+	{"jitney.queue.parked", "{delivery}", "Deliveries parked behind a dead letter of their key.", func(_ *Subscription, s Stats) float64 { return float64(s.Parked) }},
+	{"jitney.queue.paused", "1", "1 while the subscription is paused, else 0.", func(_ *Subscription, s Stats) float64 {
+		if s.Paused {
+			return 1
+		}
+		return 0
+	}},
+	{"jitney.handlers.running", "{handler}", "Handlers that run.", func(_ *Subscription, s Stats) float64 { return float64(s.Running) }},
+	{"jitney.breaker.state", "1", "0 closed, 1 half-open, 2 open.", func(_ *Subscription, s Stats) float64 { return float64(s.Breaker) }},
+}
+
+func (s Stats) age(now time.Time) time.Duration {
+	if s.Oldest.IsZero() {
+		return 0
+	}
+	return max(now.Sub(s.Oldest), 0)
+}
+
+// newMeter makes the instruments, and lets the SDK read b's account. An SDK that cannot make one reports
+// that itself (otel.Handle), and returns one that does nothing.
+func newMeter(b *Bus, m metric.Meter) *meter {
+	mt := &meter{}
+	mt.duration, _ = m.Float64Histogram("jitney.attempt.duration", metric.WithUnit("s"),
+		metric.WithDescription("How long attempts took, by outcome."), metric.WithExplicitBucketBoundaries(buckets...))
+	mt.queued, _ = m.Float64Histogram("jitney.queue.time", metric.WithUnit("s"),
+		metric.WithDescription("How long deliveries waited for their first attempt."), metric.WithExplicitBucketBoundaries(buckets...))
+	var all []metric.Observable
+	count := make(map[string]metric.Int64ObservableCounter)
+	for _, c := range counters {
+		if count[c.name] == nil {
+			count[c.name], _ = m.Int64ObservableCounter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.text))
+			all = append(all, count[c.name])
+		}
+	}
+	gauge := make([]metric.Float64ObservableGauge, len(gauges))
+	for i, g := range gauges {
+		gauge[i], _ = m.Float64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.text))
+		all = append(all, gauge[i])
+	}
+	letters, _ := m.Int64ObservableGauge("jitney.dead_letters.held", metric.WithUnit("{letter}"),
+		metric.WithDescription("Dead letters of the subscriber in its store."))
+	publishedEvents, _ := m.Int64ObservableCounter("jitney.events.published", metric.WithUnit("{event}"),
+		metric.WithDescription("Events published since the SDK was installed, by type."))
+	unheard, _ := m.Int64ObservableCounter("jitney.events.unheard", metric.WithUnit("{event}"),
+		metric.WithDescription("Events published that nobody had subscribed to, by type."))
+	late, _ := m.Int64ObservableCounter("jitney.calls.too_late", metric.WithUnit("{call}"),
+		metric.WithDescription("Calls of Publish, Forward and Redeliver after the start of Shutdown."))
+	all = append(all, letters, publishedEvents, unheard, late)
+
+	_, _ = m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		for _, s := range b.routes.all() {
+			st := s.Stats()
+			for _, c := range counters {
+				o.ObserveInt64(count[c.name], int64(c.value(st)), s.observed(c.outcome))
+			}
+			for i, g := range gauges {
+				o.ObserveFloat64(gauge[i], g.value(s, st), s.observed(""))
+			}
+			if n, ok := s.held(ctx); ok {
+				o.ObserveInt64(letters, int64(n), s.observed(""))
+			}
+		}
+		b.routes.each(func(r *route) {
+			o.ObserveInt64(publishedEvents, int64(r.published.Load()), metric.WithAttributes(attrType.String(r.name)))
+			o.ObserveInt64(unheard, int64(r.unheard.Load()), metric.WithAttributes(attrType.String(r.name)))
+		})
+		o.ObserveInt64(late, int64(b.late.Load()))
+		return nil
+	}, all...)
+	return mt
+}
+
+// observed are the attributes of what is said of s.
+func (s *Subscription) observed(outcome string) metric.MeasurementOption {
+	list := []attribute.KeyValue{attrSubscriber.String(s.name), attrType.String(s.typ)}
+	if outcome != "" {
+		list = append(list, attrOutcome.String(outcome))
+	}
+	return metric.WithAttributes(list...)
+}
+
+// held returns how many letters of s are in its store.
+func (s *Subscription) held(ctx context.Context) (n int, ok bool) {
+	if s.letters == nil {
+		return 0, false
+	}
+	err := contain(func() (err error) {
+		n, err = s.letters.Count(ctx, DeadLetterFilter{Subscriber: s.name})
+		return err
+	})
+	return n, err == nil
+}
+
+// took records an attempt's time.
+func (m *meter) took(ctx context.Context, s *Subscription, outcome string, err error, d time.Duration) {
+	of := measured{outcome: outcome}
+	if err != nil {
+		of.class = errorClass(err)
+	}
+	m.duration.Record(ctx, d.Seconds(), s.about(of)...)
+}
+
+// waited records a delivery's time in the queue.
+func (m *meter) waited(ctx context.Context, s *Subscription, d time.Duration) {
+	m.queued.Record(ctx, max(d, 0).Seconds(), s.about(measured{})...)
+}
+
+// about returns the attributes of a measurement, made once.
+func (s *Subscription) about(of measured) []metric.RecordOption {
+	if o, ok := s.measured.Load(of); ok {
+		return o.([]metric.RecordOption)
+	}
+	list := []attribute.KeyValue{attrSubscriber.String(s.name), attrType.String(s.typ)}
+	if of.outcome != "" {
+		list = append(list, attrOutcome.String(of.outcome))
+	}
+	if of.class != "" {
+		list = append(list, attrErrorType.String(of.class))
+	}
+	o := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(list...))}
+	s.measured.Store(of, o)
+	return o
+}

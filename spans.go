@@ -1,0 +1,180 @@
+package jitney
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// tracer makes a bus's spans. Their kind is INTERNAL: OpenTelemetry's messaging conventions are for brokers,
+// and a producer and a consumer in one service would draw a loop in its service graph.
+type tracer struct {
+	trace.Tracer
+	links bool
+}
+
+// What spans and measurements say of a delivery. No payload, key or header value is among it.
+const (
+	attrType         = attribute.Key("jitney.event.type")
+	attrID           = attribute.Key("jitney.event.id")
+	attrCorrelation  = attribute.Key("jitney.correlation_id")
+	attrCausation    = attribute.Key("jitney.causation_id")
+	attrSubscriber   = attribute.Key("jitney.subscriber")
+	attrAttempt      = attribute.Key("jitney.attempt")
+	attrRedeliveries = attribute.Key("jitney.redeliveries")
+	attrOutcome      = attribute.Key("jitney.outcome")
+	attrWait         = attribute.Key("jitney.retry.wait") // seconds
+	attrLetter       = attribute.Key("jitney.dead_letter.id")
+	attrReason       = attribute.Key("jitney.dead_letter.reason")
+	attrRefused      = attribute.Key("jitney.refused") // names of subscribers
+	attrErrorType    = attribute.Key("error.type")
+	attrErrorText    = attribute.Key("exception.message")
+	attrErrorClass   = attribute.Key("exception.type")
+	attrErrorStack   = attribute.Key("exception.stacktrace")
+)
+
+var outcomes = [...]string{
+	handled: "handled", skipped: "skipped", dead: "dead", again: "retry", held: "held", spared: "spared", interrupted: "interrupted",
+}
+
+func (end ending) String() string { return outcomes[end] }
+
+// published ends the span of a publication. The event has been refused by some subscribers, or, for err, by
+// all of them.
+func published(span trace.Span, env *Envelope, refusals []Refusal, err error) {
+	defer span.End()
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(env.attributes()...)
+	if err != nil {
+		fail(span, err)
+	}
+	if len(refusals) > 0 {
+		names := make([]string, len(refusals))
+		for i, r := range refusals {
+			names[i] = r.Subscriber
+		}
+		span.SetAttributes(attrRefused.StringSlice(names))
+		fail(span, refusals[0].Err)
+	}
+}
+
+// attributes say which event it is.
+func (e *Envelope) attributes() []attribute.KeyValue {
+	list := make([]attribute.KeyValue, 0, 9) // room for those of a delivery
+	list = append(list, attrType.String(e.Type), attrID.String(e.ID.String()), attrCorrelation.String(e.CorrelationID))
+	if e.CausationID != uuid.Nil {
+		list = append(list, attrCausation.String(e.CausationID.String()))
+	}
+	return list
+}
+
+// observation is one attempt, as seen from outside.
+type observation struct {
+	s     *Subscription
+	ctx   context.Context // the attempt's, with its span
+	span  trace.Span      // nil without a tracer
+	meter *meter          // nil without one
+	begin time.Time
+	done  bool
+}
+
+// observe begins to look at an attempt of e, which has ctx for its context; nil if nobody wants to know.
+func (s *Subscription) observe(ctx context.Context, e *entry) *observation {
+	t, m := s.bus.spans(), s.bus.metrics()
+	if t == nil && m == nil {
+		return nil
+	}
+	o := &observation{s: s, ctx: ctx, meter: m}
+	if t != nil {
+		o.ctx, o.span = t.handle(ctx, e.env)
+	}
+	if m != nil {
+		o.begin = time.Now()
+		if e.attempt() == 1 {
+			m.waited(o.ctx, s, o.begin.Sub(time.Unix(0, e.at)))
+		}
+	}
+	return o
+}
+
+// handle begins the span of an attempt.
+func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, trace.Span) {
+	name := "handle " + env.Type
+	if env.traced != nil {
+		name = env.traced.route.deal
+	}
+	if !t.links {
+		return t.Start(ctx, name)
+	}
+	return t.Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(trace.LinkFromContext(ctx)))
+}
+
+// end is called when the attempt has been judged.
+func (o *observation) end(e *entry, r result, v verdict, outcome string) {
+	o.done = true
+	if o.meter != nil {
+		o.meter.took(o.ctx, o.s, outcome, r.err, time.Since(o.begin))
+	}
+	if o.span == nil {
+		return
+	}
+	defer o.span.End()
+	if o.span.IsRecording() {
+		o.describe(e, r, outcome)
+		o.explain(e, r, v)
+	}
+}
+
+// describe says what attempt it was, and how it ended.
+func (o *observation) describe(e *entry, r result, outcome string) {
+	list := append(e.env.attributes(), attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(r.number))
+	if e.again != nil {
+		list = append(list, attrRedeliveries.Int(e.again.letter.Redeliveries+1))
+	}
+	o.span.SetAttributes(list...)
+}
+
+// explain says why it did not end well, and what comes of that.
+func (o *observation) explain(e *entry, r result, v verdict) {
+	if r.err == nil {
+		return
+	}
+	switch v.ending {
+	case skipped:
+		o.span.AddEvent("skip", trace.WithAttributes(attrErrorText.String(errorText(r.err))))
+		return
+	case again, held:
+		o.span.AddEvent(v.ending.String(), trace.WithAttributes(attrWait.Float64(v.wait.Seconds())))
+	}
+	if e.file != nil && e.file.letter != nil {
+		l := e.file.letter
+		o.span.AddEvent("dead letter", trace.WithAttributes(attrLetter.String(l.ID.String()), attrReason.String(l.Reason)))
+	}
+	fail(o.span, r.err)
+}
+
+// lost ends an observation whose goroutine is being ended by runtime.Goexit: what comes of the attempt is
+// for the next worker to say.
+func (o *observation) lost(e *entry) {
+	if !o.done {
+		o.end(e, result{err: &PanicError{Goexit: true}, number: e.attempt()}, verdict{ending: interrupted}, "lost")
+	}
+}
+
+// fail records err in span.
+func fail(span trace.Span, err error) {
+	class, text := errorClass(err), errorText(err)
+	span.SetStatus(codes.Error, text)
+	span.SetAttributes(attrErrorType.String(class))
+	list := append(make([]attribute.KeyValue, 0, 3), attrErrorClass.String(class), attrErrorText.String(text))
+	if s := stackOf(err); s != "" {
+		list = append(list, attrErrorStack.String(s))
+	}
+	span.AddEvent("exception", trace.WithAttributes(list...))
+}
