@@ -10,37 +10,14 @@ import (
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/deadletter"
-	"github.com/jitney-go/jitney/examples/orderflow/analytics"
-	"github.com/jitney-go/jitney/examples/orderflow/audit"
-	"github.com/jitney-go/jitney/examples/orderflow/intake"
-	"github.com/jitney-go/jitney/examples/orderflow/inventory"
-	"github.com/jitney-go/jitney/examples/orderflow/loyalty"
-	"github.com/jitney-go/jitney/examples/orderflow/notification"
-	"github.com/jitney-go/jitney/examples/orderflow/orders"
-	"github.com/jitney-go/jitney/examples/orderflow/payments"
-	"github.com/jitney-go/jitney/examples/orderflow/shipping"
+	"github.com/jitney-go/jitney/examples/orderflow/shop"
 )
 
-// Every article begins with so many in stock, and is to be ordered again below the level.
-const (
-	beginStock = 400
-	lowStock   = 100
-)
-
-// flow is the shop: a bus, and the modules on it.
+// flow is a run of orders through the shop.
 type flow struct {
 	config
-	bus     *jitney.Bus
-	letters *jitney.MemoryDeadLetters
-	busy    busy
-
-	inventory    *inventory.Module
-	payments     *payments.Module
-	shipping     *shipping.Module
-	notification *notification.Module
-	loyalty      *loyalty.Module
-	analytics    *analytics.Module
-	audit        *audit.Module
+	*shop.Shop
+	busy busy
 
 	begin     time.Time
 	took      time.Duration
@@ -53,59 +30,14 @@ type flow struct {
 	unwatch  func()
 }
 
-// newFlow wires the modules. This is the one place that knows them all.
+// newFlow opens the shop.
 func newFlow(c config, stderr io.Writer) *flow {
-	f := &flow{config: c, letters: &jitney.MemoryDeadLetters{}, unwatch: func() {}}
+	f := &flow{config: c, unwatch: func() {}}
 	quiet := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	b := jitney.New(
-		jitney.WithSource("orderflow"),
+	f.Shop = shop.New(shop.Config{Seed: c.seed, Strict: c.strict},
 		jitney.WithLogger(quiet), // the report shows the dead letters
-		jitney.WithDeadLetters(f.letters),
-		jitney.WithMiddleware(f.busy.middleware),
-		jitney.WithRetry(jitney.Retry{Attempts: 8, Base: 2 * time.Millisecond, Max: 50 * time.Millisecond}),
-	)
-	f.bus = b
-
-	taken := orders.New(b)
-	f.inventory = inventory.New(b, beginStock, lowStock)
-	f.payments = payments.New(b, payments.NewFlakyGateway(c.seed))
-	f.shipping = shipping.New(b)
-	f.notification = &notification.Module{}
-	f.loyalty = loyalty.New()
-	f.analytics = analytics.New()
-	f.audit = audit.New()
-
-	jitney.Subscribe(b, "orders", taken.Take,
-		jitney.WithIdempotency(&jitney.MemoryInbox{Limit: 1_000_000}),
-		jitney.WithIdempotencyKey(func(e jitney.Event) string { return e.(intake.Received).Invoice }))
-	jitney.Subscribe(b, "inventory", f.inventory.Move)
-	jitney.Subscribe(b, "payments", f.payments.Settle, f.careful()...)
-	jitney.Subscribe(b, "shipping", f.shipping.Ship, jitney.WithWorkers(4))
-	jitney.Subscribe(b, "notification", f.notification.Notify, jitney.WithWorkers(4))
-	jitney.Subscribe(b, "loyalty", f.loyalty.Reward)
-	jitney.Subscribe(b, "analytics", f.analytics.Count)
-	jitney.Subscribe(b, "audit", f.audit.Hear)
+		jitney.WithMiddleware(f.busy.middleware))
 	return f
-}
-
-// careful is how payments are handled: while the gateway is down they wait; no country waits for another's
-// flood; and, if that is wanted, what a customer did after a payment that cannot be settled waits for it.
-func (f *flow) careful() []jitney.SubscribeOption {
-	opts := []jitney.SubscribeOption{
-		jitney.WithWorkers(8),
-		jitney.WithTimeout(5 * time.Second),
-		jitney.WithBreaker(jitney.Breaker{
-			Failures: 5, Pause: 2 * time.Millisecond, MaxPause: 20 * time.Millisecond,
-			Counts: func(err error) bool { return errors.Is(err, payments.ErrUnavailable) },
-		}),
-		jitney.WithFairShare(jitney.FairShare{
-			By: func(env *jitney.Envelope) string { return env.Event.(orders.Event).From() },
-		}),
-	}
-	if f.strict {
-		opts = append(opts, jitney.WithParking(10_000))
-	}
-	return opts
 }
 
 var errStopped = errors.New("stopped before all orders had come in")
@@ -116,7 +48,7 @@ func (f *flow) process(ctx context.Context, in input) error {
 	defer func() { f.took = time.Since(f.begin) }()
 	err := f.send(ctx, in)
 	if err == nil {
-		err = f.bus.Flush(ctx)
+		err = f.Bus.Flush(ctx)
 	}
 	if err == nil {
 		err = f.redeliver(ctx)
@@ -126,7 +58,7 @@ func (f *flow) process(ctx context.Context, in input) error {
 	}
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	if unhandled := f.bus.Shutdown(deadline); unhandled != nil {
+	if unhandled := f.Bus.Shutdown(deadline); unhandled != nil {
 		return unhandled
 	}
 	return err
@@ -136,11 +68,11 @@ func (f *flow) process(ctx context.Context, in input) error {
 func (f *flow) send(ctx context.Context, in input) error {
 	again := twice(len(in.invoices), f.duplicates, f.seed)
 	for i, r := range in.invoices {
-		if err := f.bus.Publish(ctx, r); err != nil {
+		if err := f.Bus.Publish(ctx, r); err != nil {
 			return err
 		}
 		if again[i] {
-			if err := f.bus.Publish(ctx, r); err != nil {
+			if err := f.Bus.Publish(ctx, r); err != nil {
 				return err
 			}
 			f.sentTwice++
@@ -152,15 +84,15 @@ func (f *flow) send(ctx context.Context, in input) error {
 // redeliver repairs the rule that made dead letters, and sends them back to where they died: first one of
 // them, then the others.
 func (f *flow) redeliver(ctx context.Context) (err error) {
-	f.dead, err = f.letters.List(ctx, jitney.DeadLetterFilter{})
+	f.dead, err = f.Letters.List(ctx, jitney.DeadLetterFilter{})
 	if err != nil {
 		return err
 	}
-	f.parked = f.bus.Stats().Parked
-	f.payments.Repair()
-	f.redrive, err = deadletter.Redrive{Bus: f.bus, Store: f.letters, Canary: 1, MaxFailures: 0.1}.Run(ctx)
+	f.parked = f.Bus.Stats().Parked
+	f.Payments.Repair()
+	f.redrive, err = deadletter.Redrive{Bus: f.Bus, Store: f.Letters, Canary: 1, MaxFailures: 0.1}.Run(ctx)
 	if err != nil {
 		return err
 	}
-	return f.bus.Flush(ctx)
+	return f.Bus.Flush(ctx)
 }

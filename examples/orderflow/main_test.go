@@ -96,7 +96,7 @@ func TestStrictParksWhatFollowsADeadLetterOfItsCustomer(t *testing.T) {
 	require.NoError(t, err)
 	f := newFlow(config{strict: true}, io.Discard)
 	var booked []string
-	jitney.Subscribe(f.bus, "books", func(_ context.Context, e jitney.Event) error {
+	jitney.Subscribe(f.Bus, "books", func(_ context.Context, e jitney.Event) error {
 		switch e := e.(type) {
 		case payments.Charged:
 			booked = append(booked, e.Invoice)
@@ -160,7 +160,7 @@ func TestStoppedRunAccountsForWhatCameIn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := newFlow(config{}, io.Discard)
 	heard := 0
-	jitney.Subscribe(f.bus, "stop", func(context.Context, orders.Placed) error {
+	jitney.Subscribe(f.Bus, "stop", func(context.Context, orders.Placed) error {
 		if heard++; heard == 10 {
 			cancel()
 		}

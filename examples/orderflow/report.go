@@ -52,7 +52,7 @@ type account struct {
 }
 
 func (f *flow) report(in input) report {
-	fig, s := f.analytics.Figures(), f.bus.Stats()
+	fig, s := f.Analytics.Figures(), f.Bus.Stats()
 	r := report{
 		Orders: fig.Orders, Cancellations: fig.Cancellations, Lines: fig.Lines, Malformed: in.malformed,
 		Gross: fig.Gross, Refunds: fig.Refunds, Countries: fig.Countries,
@@ -60,13 +60,13 @@ func (f *flow) report(in input) report {
 		Spared: s.Spared, BreakerOpened: s.Opened, Parked: f.parked,
 		Redelivered: f.redrive.Succeeded, Unaccounted: s.Unaccounted(), redrive: f.redrive,
 		Seconds: f.took.Seconds(), Deliveries: s.Accepted,
-		books: f.payments.Books(), reorder: f.inventory.ToReorder(), letters: f.dead,
-		parcels: f.shipping.Parcels(), mails: f.notification.Mails(), members: f.loyalty.Members(),
+		books: f.Payments.Books(), reorder: f.Inventory.ToReorder(), letters: f.dead,
+		parcels: f.Shipping.Parcels(), mails: f.Notification.Mails(), members: f.Loyalty.Members(),
 	}
-	for _, n := range f.audit.Counts() {
+	for _, n := range f.Audit.Counts() {
 		r.Events += n
 	}
-	for _, sub := range f.bus.Subscriptions() {
+	for _, sub := range f.Bus.Subscriptions() {
 		r.subscribers = append(r.subscribers, account{sub.Name(), f.busy.of(sub.Name()), sub.Stats()})
 	}
 	return r

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney/examples/orderflow/money"
+	"github.com/jitney-go/jitney/examples/orderflow/shop"
 )
 
 // topRows is how many rows a list shows before it sums up the rest.
@@ -59,7 +60,7 @@ func (r report) writeCountries(out io.Writer) {
 }
 
 func (r report) writeReorder(out io.Writer) {
-	fmt.Fprintf(out, "\n  Stock to reorder (fewer than %d left of %d)\n", lowStock, beginStock)
+	fmt.Fprintf(out, "\n  Stock to reorder (fewer than %d left of %d)\n", shop.LowStock, shop.BeginStock)
 	t := table(out)
 	for i, low := range r.reorder {
 		if i == topRows {

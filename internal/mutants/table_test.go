@@ -6,7 +6,7 @@ func passContext(wrap string) []edit {
 		{"entry.go", "package jitney\n", "package jitney\n\nimport \"context\"\n"},
 		{"entry.go", "type parcel struct {\n", "type parcel struct {\n\tctx context.Context\n"},
 		{"fanout.go", "pc := parcel{", "pc := parcel{ctx: ctx, "},
-		{"deliver.go", "s.attempt(withTrace(s.life, e.env), e)", "s.attempt(withTrace(" + wrap + ", e.env), e)"},
+		{"deliver.go", "s.try(s.bus.carried(s.life, e.env), e)", "s.try(s.bus.carried(" + wrap + ", e.env), e)"},
 	}
 }
 
