@@ -135,10 +135,10 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 	if err != nil {
 		return p, err
 	}
-	env := &Envelope{
-		ID: ids.next(now), Type: r.name, Version: 1, Time: now, Source: b.source, Event: e,
-		CorrelationID: correlationOf(ctx),
-	}
+	t := b.spans()
+	env := newEnvelope(t != nil)
+	env.ID, env.Type, env.Version, env.Time, env.Source, env.Event = ids.next(now), r.name, 1, now, b.source, e
+	env.CorrelationID = correlationOf(ctx)
 	describe(env, e)
 	if cause := scopeOf(ctx); cause != nil {
 		env.CausationID = cause.delivery.ID
@@ -148,13 +148,13 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 		env.CorrelationID = env.ID.String()
 	}
 	p = posting{env: env, route: r}
-	if t := b.spans(); t != nil {
-		ctx, p.span = t.Start(ctx, r.publish)
+	if t != nil {
+		ctx = p.trace(ctx, t)
 	}
 	if m := b.metrics(); m != nil {
 		r.published.Add(1)
 	}
-	b.carry(ctx, env, r)
+	b.carry(ctx, env)
 	for _, hook := range b.hooks {
 		if err := hook(ctx, env); err != nil {
 			return p, fmt.Errorf("refused by a publish hook: %w", err)
@@ -185,7 +185,7 @@ func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope
 	env.Type, env.Version, env.Key, env.Event = r.name, 1, "", e
 	describe(env, e)
 	if env.traced != nil {
-		env.traced = &traced{env.traced.span, r}
+		env.traced = &traced{span: env.traced.span, route: r}
 	}
 	return env, b.check(ctx, env, r)
 }

@@ -149,16 +149,17 @@ func (s *Subscription) held(ctx context.Context) (n int, ok bool) {
 
 // took records an attempt's time.
 func (m *meter) took(ctx context.Context, s *Subscription, outcome string, err error, d time.Duration) {
-	of := measured{outcome: outcome}
-	if err != nil {
-		of.class = errorClass(err)
+	switch {
+	case err != nil:
+		m.duration.Record(ctx, d.Seconds(), s.about(measured{outcome, errorClass(err)})...)
+	default:
+		m.duration.Record(ctx, d.Seconds(), s.handledOption...)
 	}
-	m.duration.Record(ctx, d.Seconds(), s.about(of)...)
 }
 
 // waited records a delivery's time in the queue.
 func (m *meter) waited(ctx context.Context, s *Subscription, d time.Duration) {
-	m.queued.Record(ctx, max(d, 0).Seconds(), s.about(measured{})...)
+	m.queued.Record(ctx, max(d, 0).Seconds(), s.queuedOption...)
 }
 
 // about returns the attributes of a measurement, made once.

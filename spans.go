@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,7 +51,6 @@ func published(span trace.Span, env *Envelope, refusals []Refusal, err error) {
 	if !span.IsRecording() {
 		return
 	}
-	span.SetAttributes(env.attributes()...)
 	if err != nil {
 		fail(span, err)
 	}
@@ -64,14 +64,50 @@ func published(span trace.Span, env *Envelope, refusals []Refusal, err error) {
 	}
 }
 
-// attributes say which event it is.
-func (e *Envelope) attributes() []attribute.KeyValue {
-	list := make([]attribute.KeyValue, 0, 9) // room for those of a delivery
-	list = append(list, attrType.String(e.Type), attrID.String(e.ID.String()), attrCorrelation.String(e.CorrelationID))
-	if e.CausationID != uuid.Nil {
-		list = append(list, attrCausation.String(e.CausationID.String()))
+// trace begins the span of p's publication, and returns the context that has it.
+func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
+	p.ctx, p.span = t.Start(ctx, p.route.publish)
+	tr := p.env.traced
+	tr.span, tr.route = p.span.SpanContext(), p.route
+	if p.span.IsRecording() {
+		tr.id = p.env.CorrelationID // the first event of a flow is named as the flow
+		if cause := scopeOf(ctx); cause != nil {
+			tr.id, tr.cause = p.env.ID.String(), cause.delivery.name()
+		} else if len(tr.id) != 36 {
+			tr.id = p.env.ID.String()
+		}
+		label(p.span, p.env)
 	}
-	return list
+	return p.ctx
+}
+
+// name is the event's ID as text.
+func (e *Envelope) name() string {
+	if e.traced != nil && e.traced.id != "" {
+		return e.traced.id
+	}
+	return e.ID.String()
+}
+
+func (e *Envelope) causeName() string {
+	if e.traced != nil && e.traced.cause != "" {
+		return e.traced.cause
+	}
+	return e.CausationID.String()
+}
+
+// scratch holds lists of attributes while a span copies them.
+var scratch = sync.Pool{New: func() any { return new([9]attribute.KeyValue) }}
+
+// label says in span which event it is about, and what else there is to say.
+func label(span trace.Span, e *Envelope, more ...attribute.KeyValue) {
+	room := scratch.Get().(*[9]attribute.KeyValue)
+	defer scratch.Put(room)
+	list := append(room[:0], attrType.String(e.Type), attrID.String(e.name()), attrCorrelation.String(e.CorrelationID))
+	if e.CausationID != uuid.Nil {
+		list = append(list, attrCausation.String(e.causeName()))
+	}
+	span.SetAttributes(append(list, more...)...)
 }
 
 // observation is one attempt, as seen from outside.
@@ -80,34 +116,34 @@ type observation struct {
 	ctx   context.Context // the attempt's, with its span
 	span  trace.Span      // nil without a tracer
 	meter *meter          // nil without one
-	begin time.Time
+	begin time.Duration
 	done  bool
 }
 
-// observe begins to look at an attempt of e, which has ctx for its context; nil if nobody wants to know.
-func (s *Subscription) observe(ctx context.Context, e *entry) *observation {
-	t, m := s.bus.spans(), s.bus.metrics()
-	if t == nil && m == nil {
-		return nil
-	}
-	o := &observation{s: s, ctx: ctx, meter: m}
+// observe begins to look at an attempt of e, which has ctx for its context.
+func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
+	o.ctx = ctx
 	if t != nil {
 		o.ctx, o.span = t.handle(ctx, e.env)
 	}
-	if m != nil {
-		o.begin = time.Now()
-		if e.attempt() == 1 {
-			m.waited(o.ctx, s, o.begin.Sub(time.Unix(0, e.at)))
+	if o.meter != nil {
+		o.begin = time.Since(start)
+		if e.attempt() == 1 && !o.s.sync {
+			o.meter.waited(o.ctx, o.s, start.Add(o.begin).Sub(time.Unix(0, e.at)))
 		}
 	}
-	return o
 }
+
+// start is what time is measured from: to read how long ago it was is cheaper than to read the time.
+var start = time.Now()
 
 // handle begins the span of an attempt.
 func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, trace.Span) {
-	name := "handle " + env.Type
+	var name string
 	if env.traced != nil {
 		name = env.traced.route.deal
+	} else {
+		name = "handle " + env.Type
 	}
 	if !t.links {
 		return t.Start(ctx, name)
@@ -119,7 +155,7 @@ func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, tr
 func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 	o.done = true
 	if o.meter != nil {
-		o.meter.took(o.ctx, o.s, outcome, r.err, time.Since(o.begin))
+		o.meter.took(o.ctx, o.s, outcome, r.err, time.Since(start)-o.begin)
 	}
 	if o.span == nil {
 		return
@@ -133,11 +169,11 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 
 // describe says what attempt it was, and how it ended.
 func (o *observation) describe(e *entry, r result, outcome string) {
-	list := append(e.env.attributes(), attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(r.number))
+	again := attribute.KeyValue{} // not valid: the SDK leaves it out
 	if e.again != nil {
-		list = append(list, attrRedeliveries.Int(e.again.letter.Redeliveries+1))
+		again = attrRedeliveries.Int(e.again.letter.Redeliveries + 1)
 	}
-	o.span.SetAttributes(list...)
+	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(r.number), again)
 }
 
 // explain says why it did not end well, and what comes of that.

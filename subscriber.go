@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/metric"
 )
 
 // Subscription is one subscriber's place on a bus: a handler, its queue and its account.
@@ -27,10 +29,13 @@ type Subscription struct {
 	businessKey func(Event) string
 	fair        *FairShare
 
-	measured sync.Map // measured → []metric.RecordOption
-	handle   Handler  // the whole chain
-	queue    queue
-	workers  atomic.Int32 // goroutines that run
+	measured      sync.Map              // measured → []metric.RecordOption
+	handledOption []metric.RecordOption // of what needs no look-up
+	queuedOption  []metric.RecordOption
+
+	handle  Handler // the whole chain
+	queue   queue
+	workers atomic.Int32 // goroutines that run
 
 	goroutines sync.WaitGroup
 
@@ -101,6 +106,7 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
+	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
 	s.start(eventName, max(c.workers, 1))
 	return s
 }

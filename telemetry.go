@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync"
@@ -118,17 +119,36 @@ var (
 type traced struct {
 	span  trace.SpanContext
 	route *route
+
+	id, cause string // the event's ID and its cause's as text; "" unless its publication is recorded
+}
+
+// newEnvelope returns an envelope, in one piece with its trace context if it is to have one.
+func newEnvelope(tracing bool) *Envelope {
+	if !tracing {
+		return &Envelope{}
+	}
+	both := &struct {
+		Envelope
+		traced
+	}{}
+	both.Envelope.traced = &both.traced
+	return &both.Envelope
 }
 
 // carry writes ctx's trace context, and what is allowed of its baggage, into env.
-func (b *Bus) carry(ctx context.Context, env *Envelope, r *route) {
-	sc := trace.SpanContextFromContext(ctx)
-	if sc.IsValid() {
-		env.traced = &traced{sc, r}
+func (b *Bus) carry(ctx context.Context, env *Envelope) {
+	var sc trace.SpanContext
+	if env.traced != nil {
+		sc = env.traced.span
+	} else {
+		sc = trace.SpanContextFromContext(ctx)
 	}
 	if sc.IsSampled() {
-		env.Headers = make(map[string]string, 2)
-		w3c.Inject(ctx, propagation.MapCarrier(env.Headers))
+		env.Headers = map[string]string{"traceparent": traceparent(sc)}
+		if state := sc.TraceState().String(); state != "" {
+			env.Headers["tracestate"] = state
+		}
 	}
 	if len(b.telemetry.baggage) == 0 {
 		return
@@ -139,6 +159,19 @@ func (b *Bus) carry(ctx context.Context, env *Envelope, r *route) {
 		}
 		w3cBaggage.Inject(baggage.ContextWithBaggage(context.Background(), bag), propagation.MapCarrier(env.Headers))
 	}
+}
+
+// traceparent is the W3C's header: version 00, trace, parent, flags.
+func traceparent(sc trace.SpanContext) string {
+	var text [55]byte
+	id, parent := sc.TraceID(), sc.SpanID()
+	copy(text[:], "00-")
+	hex.Encode(text[3:], id[:])
+	text[35] = '-'
+	hex.Encode(text[36:], parent[:])
+	text[52] = '-'
+	hex.Encode(text[53:], []byte{byte(sc.TraceFlags())})
+	return string(text[:])
 }
 
 // allowed is the part of a baggage that travels.
@@ -156,7 +189,7 @@ func (tel *telemetry) allowed(all baggage.Baggage) (some baggage.Baggage) {
 // carried returns parent with the trace context and the baggage that env came with.
 func (b *Bus) carried(parent context.Context, env *Envelope) context.Context {
 	switch {
-	case env.traced != nil:
+	case env.traced != nil && env.traced.span.IsValid():
 		parent = trace.ContextWithSpanContext(parent, env.traced.span)
 	case env.Headers["traceparent"] != "":
 		parent = w3c.Extract(parent, propagation.MapCarrier(env.Headers))

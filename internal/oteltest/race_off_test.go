@@ -1,0 +1,5 @@
+//go:build !race
+
+package oteltest
+
+const raceEnabled = false
