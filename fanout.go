@@ -98,7 +98,7 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 			refusals = b.fanOut(p.within(ctx), pc, to, p.named != nil)
 		}
 		if p.span != nil {
-			published(p.span, p.env, refusals, nil)
+			published(p.span, refusals, nil)
 		}
 		if len(refusals) > 0 {
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
@@ -122,7 +122,7 @@ func (p posting) within(ctx context.Context) context.Context {
 func unpublished(ps []posting, err error) {
 	for _, p := range ps {
 		if p.span != nil {
-			published(p.span, p.env, nil, err)
+			published(p.span, nil, err)
 		}
 	}
 }

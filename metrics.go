@@ -55,14 +55,14 @@ var gauges = []struct {
 	{"jitney.queue.capacity", "{delivery}", "What the queue holds at most, without its reserve.", func(s *Subscription, _ Stats) float64 { return float64(s.queue.limit) }},
 	{"jitney.queue.oldest_age", "s", "Age of the oldest delivery that has not ended.", func(_ *Subscription, s Stats) float64 { return s.age(time.Now()).Seconds() }},
 	{"jitney.queue.parked", "{delivery}", "Deliveries parked behind a dead letter of their key.", func(_ *Subscription, s Stats) float64 { return float64(s.Parked) }},
-	{"jitney.queue.paused", "1", "1 while the subscription is paused, else 0.", func(_ *Subscription, s Stats) float64 {
+	{"jitney.queue.paused", "{state}", "1 while the subscription is paused, else 0.", func(_ *Subscription, s Stats) float64 {
 		if s.Paused {
 			return 1
 		}
 		return 0
 	}},
 	{"jitney.handlers.running", "{handler}", "Handlers that run.", func(_ *Subscription, s Stats) float64 { return float64(s.Running) }},
-	{"jitney.breaker.state", "1", "0 closed, 1 half-open, 2 open.", func(_ *Subscription, s Stats) float64 { return float64(s.Breaker) }},
+	{"jitney.breaker.state", "{state}", "0 closed, 1 half-open, 2 open.", func(_ *Subscription, s Stats) float64 { return float64(s.Breaker) }},
 }
 
 func (s Stats) age(now time.Time) time.Duration {

@@ -46,7 +46,7 @@ func (end ending) String() string { return outcomes[end] }
 
 // published ends the span of a publication. The event has been refused by some subscribers, or, for err, by
 // all of them.
-func published(span trace.Span, env *Envelope, refusals []Refusal, err error) {
+func published(span trace.Span, refusals []Refusal, err error) {
 	defer span.End()
 	if !span.IsRecording() {
 		return
@@ -103,7 +103,8 @@ var scratch = sync.Pool{New: func() any { return new([9]attribute.KeyValue) }}
 func label(span trace.Span, e *Envelope, more ...attribute.KeyValue) {
 	room := scratch.Get().(*[9]attribute.KeyValue)
 	defer scratch.Put(room)
-	list := append(room[:0], attrType.String(e.Type), attrID.String(e.name()), attrCorrelation.String(e.CorrelationID))
+	list := room[:0]
+	list = append(list, attrType.String(e.Type), attrID.String(e.name()), attrCorrelation.String(e.CorrelationID))
 	if e.CausationID != uuid.Nil {
 		list = append(list, attrCausation.String(e.causeName()))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jitney-go/jitney/examples/orderflow/intake"
 	"github.com/jitney-go/jitney/examples/orderflow/retail"
+	"github.com/jitney-go/jitney/examples/orderflow/shop"
 )
 
 // input is what comes in from outside.
@@ -32,7 +33,7 @@ func read(c config, stdin io.Reader, stderr io.Writer) (in input, err error) {
 		invoices, err = retail.ReadFile(c.orders, report)
 	}
 	for _, v := range invoices {
-		in.invoices = append(in.invoices, received(v))
+		in.invoices = append(in.invoices, shop.Received(v))
 	}
 	return in, err
 }
@@ -53,18 +54,6 @@ func await(ctx context.Context, f func() (input, error)) (in input, err error) {
 	case <-ctx.Done():
 		return input{}, errStopped
 	}
-}
-
-func received(v retail.Invoice) intake.Received {
-	r := intake.Received{
-		Invoice: v.Number, Cancelled: v.Cancelled(), Date: v.Date,
-		Customer: v.Customer, Country: v.Country, Total: v.Total,
-		Lines: make([]intake.Line, len(v.Lines)),
-	}
-	for i, l := range v.Lines {
-		r.Lines[i] = intake.Line{Article: l.StockCode, Quantity: l.Quantity, Price: l.UnitPrice}
-	}
-	return r
 }
 
 // twice picks the invoices that come in a second time, as from a source that delivers at least once: the

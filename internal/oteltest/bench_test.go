@@ -3,6 +3,7 @@ package oteltest
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func bare(sampler sdktrace.Sampler, byHand bool) func() {
 		attribute.String("type", "orders.placed"), attribute.String("id", "0198c1f2-aaaa-7bbb-8ccc-dddddddddddd"),
 		attribute.String("correlation", "0198c1f2-aaaa-7bbb-8ccc-dddddddddddd"),
 	}
-	attempt := append(event[:3:3], attribute.String("subscriber", "s"), attribute.String("outcome", "handled"), attribute.Int("attempt", 1))
+	attempt := slices.Concat(event, []attribute.KeyValue{attribute.String("subscriber", "s"), attribute.String("outcome", "handled"), attribute.Int("attempt", 1)})
 	return func() {
 		seconds := 1e-5
 		ctx, p := tracer.Start(context.Background(), "publish orders.placed")
