@@ -46,9 +46,8 @@ func New(opts ...Option) *Bus {
 		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults,
 		down: make(chan struct{}),
 	}
-	b.telemetry = telemetry{tracers: c.tracers, meters: c.meters, links: c.links, baggage: c.baggage}
 	b.routes.init()
-	b.metrics()
+	b.telemetry = newTelemetry(b, c)
 	b.patient, b.hurry = context.WithCancelCause(context.Background())
 	return b
 }

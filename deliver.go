@@ -86,12 +86,12 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 
 // try makes one attempt, under the eyes of telemetry if there is any.
 func (s *Subscription) try(ctx context.Context, e *entry) verdict {
-	t, m := s.bus.spans(), s.bus.metrics()
-	if t == nil && m == nil {
+	t := &s.bus.telemetry
+	if t.tracer == nil && t.meter == nil {
 		return s.judge(e, s.attempt(ctx, e))
 	}
-	o := observation{s: s, meter: m}
-	o.observe(ctx, t, e)
+	o := observation{s: s, meter: t.meter}
+	o.observe(ctx, t.tracer, e)
 	defer o.lost(e)
 	r := s.attempt(o.ctx, e)
 	v := s.judge(e, r)

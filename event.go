@@ -135,8 +135,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 	if err != nil {
 		return p, err
 	}
-	t := b.spans()
-	env := newEnvelope(t != nil)
+	env := newEnvelope(b.telemetry.tracer != nil)
 	env.ID, env.Type, env.Version, env.Time, env.Source, env.Event = ids.next(now), r.name, 1, now, b.source, e
 	env.CorrelationID = correlationOf(ctx)
 	describe(env, e)
@@ -148,10 +147,10 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 		env.CorrelationID = env.ID.String()
 	}
 	p = posting{env: env, route: r}
-	if t != nil {
+	if t := b.telemetry.tracer; t != nil {
 		ctx = p.trace(ctx, t)
 	}
-	if m := b.metrics(); m != nil {
+	if b.telemetry.meter != nil {
 		r.published.Add(1)
 	}
 	b.carry(ctx, env)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
-
-	"go.opentelemetry.io/otel/trace"
 )
 
 // posting is an event that is ready to go to its subscribers: those of its route, or those named.
@@ -15,8 +13,7 @@ type posting struct {
 	env   *Envelope
 	route *route
 	named []*Subscription
-	span  trace.Span      // of the publication; nil without a tracer
-	ctx   context.Context // with it
+	ctx   context.Context // with the span of the publication; nil without a tracer
 }
 
 // admit says whether ctx's owner may make a call, about an event like e, now.
@@ -97,8 +94,8 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 		} else {
 			refusals = b.fanOut(p.within(ctx), pc, to, p.named != nil)
 		}
-		if p.span != nil {
-			published(p.span, refusals, nil)
+		if p.ctx != nil {
+			published(p.ctx, refusals, nil)
 		}
 		if len(refusals) > 0 {
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
@@ -112,7 +109,7 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 
 // within returns the context that synchronous subscribers handle p in.
 func (p posting) within(ctx context.Context) context.Context {
-	if p.span == nil {
+	if p.ctx == nil {
 		return ctx
 	}
 	return p.ctx
@@ -121,8 +118,8 @@ func (p posting) within(ctx context.Context) context.Context {
 // unpublished ends the spans of events that nobody gets because of the last one.
 func unpublished(ps []posting, err error) {
 	for _, p := range ps {
-		if p.span != nil {
-			published(p.span, nil, err)
+		if p.ctx != nil {
+			published(p.ctx, nil, err)
 		}
 	}
 }

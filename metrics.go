@@ -96,7 +96,7 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 	letters, _ := m.Int64ObservableGauge("jitney.dead_letters.held", metric.WithUnit("{letter}"),
 		metric.WithDescription("Dead letters of the subscriber in its store."))
 	publishedEvents, _ := m.Int64ObservableCounter("jitney.events.published", metric.WithUnit("{event}"),
-		metric.WithDescription("Events published since the SDK was installed, by type."))
+		metric.WithDescription("Events published, by type."))
 	unheard, _ := m.Int64ObservableCounter("jitney.events.unheard", metric.WithUnit("{event}"),
 		metric.WithDescription("Events published that nobody had subscribed to, by type."))
 	late, _ := m.Int64ObservableCounter("jitney.calls.too_late", metric.WithUnit("{call}"),

@@ -132,16 +132,17 @@ func WithHopLimit(n int) Option {
 }
 
 // WithTracerProvider sets where spans come from: "publish <type>" and, for each attempt, "handle <type>".
-// Default: the global one, from the moment an SDK is installed; without one there are no spans, and they
-// cost nothing.
+// Default: the global one, if an SDK is installed when New is called; if not, there are no spans, and they
+// cost nothing. For an SDK that is installed later, give otel.GetTracerProvider().
 func WithTracerProvider(p trace.TracerProvider) Option {
 	mustHave("WithTracerProvider", p != nil)
 	return busOption(func(c *busConfig) { c.tracers = p })
 }
 
 // WithMeterProvider sets where measurements go; the README has a table of them. The bus's counters and
-// gauges are read when the SDK asks, also after Shutdown. Default: the global one, from the moment an SDK is
-// installed; without one nothing is measured.
+// gauges are read when the SDK asks, also after Shutdown. Default: the global one, if an SDK is installed
+// when New is called; if not, nothing is measured. For an SDK that is installed later, give
+// otel.GetMeterProvider().
 func WithMeterProvider(p metric.MeterProvider) Option {
 	mustHave("WithMeterProvider", p != nil)
 	return busOption(func(c *busConfig) { c.meters = p })

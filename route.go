@@ -33,7 +33,7 @@ type route struct {
 	subs    atomic.Pointer[[]*Subscription] // in the order of Subscribe
 	unheard atomic.Uint64
 
-	published     atomic.Uint64 // while somebody measures
+	published     atomic.Uint64 // counted if somebody measures
 	publish, deal string        // names of spans
 }
 

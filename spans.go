@@ -46,7 +46,8 @@ func (end ending) String() string { return outcomes[end] }
 
 // published ends the span of a publication. The event has been refused by some subscribers, or, for err, by
 // all of them.
-func published(span trace.Span, refusals []Refusal, err error) {
+func published(ctx context.Context, refusals []Refusal, err error) {
+	span := trace.SpanFromContext(ctx)
 	defer span.End()
 	if !span.IsRecording() {
 		return
@@ -66,17 +67,18 @@ func published(span trace.Span, refusals []Refusal, err error) {
 
 // trace begins the span of p's publication, and returns the context that has it.
 func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
-	p.ctx, p.span = t.Start(ctx, p.route.publish)
+	spanCtx, span := t.Start(ctx, p.route.publish)
+	p.ctx = spanCtx
 	tr := p.env.traced
-	tr.span, tr.route = p.span.SpanContext(), p.route
-	if p.span.IsRecording() {
+	tr.span, tr.route = span.SpanContext(), p.route
+	if span.IsRecording() {
 		tr.id = p.env.CorrelationID // the first event of a flow is named as the flow
 		if cause := scopeOf(ctx); cause != nil {
 			tr.id, tr.cause = p.env.ID.String(), cause.delivery.name()
 		} else if len(tr.id) != 36 {
 			tr.id = p.env.ID.String()
 		}
-		label(p.span, p.env)
+		label(span, p.env)
 	}
 	return p.ctx
 }

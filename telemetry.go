@@ -5,12 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/baggage"
-	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -20,92 +17,37 @@ import (
 // scopeName names this library to OpenTelemetry.
 const scopeName = "github.com/jitney-go/jitney"
 
-// telemetry is where a bus finds the application's OpenTelemetry SDK. Until there is one, a look at two
-// globals is all that it costs.
+// telemetry is how a bus makes itself known to OpenTelemetry.
 type telemetry struct {
-	tracers trace.TracerProvider // given by option; nil stands for the global one
-	meters  metric.MeterProvider
-	links   bool     // handle spans are linked to publish spans, not their children
+	tracer  *tracer  // nil without an SDK: that is all that telemetry costs then
+	meter   *meter   // likewise
 	baggage []string // keys that travel
-
-	mu     sync.Mutex
-	tracer atomic.Pointer[tracer]
-	meter  atomic.Pointer[meter]
 }
 
-// The globals' stand-ins, by which we know that no SDK is installed; nil if there was one already.
-var (
-	noTracers = placeholder(otel.GetTracerProvider())
-	noMeters  = placeholder(otel.GetMeterProvider())
-)
-
-// placeholder returns p if it is what the API has in the place of an SDK's provider.
-func placeholder[P any](p P) (none P) {
-	if strings.HasPrefix(fmt.Sprintf("%T", p), "*global.") {
-		return p
+// newTelemetry finds the SDK that c names, or the global one.
+func newTelemetry(b *Bus, c busConfig) (t telemetry) {
+	t.baggage = c.baggage
+	if p := c.tracers; p != nil || installed(otel.GetTracerProvider()) {
+		if p == nil {
+			p = otel.GetTracerProvider()
+		}
+		if _, off := p.(tracenoop.TracerProvider); !off {
+			t.tracer = &tracer{Tracer: p.Tracer(scopeName), links: c.links}
+		}
 	}
-	return none
-}
-
-// spans returns the bus's tracer, or nil while there is no SDK.
-func (b *Bus) spans() *tracer {
-	if t := b.telemetry.tracer.Load(); t != nil {
-		return t
+	if p := c.meters; p != nil || installed(otel.GetMeterProvider()) {
+		if p == nil {
+			p = otel.GetMeterProvider()
+		}
+		if _, off := p.(metricnoop.MeterProvider); !off {
+			t.meter = newMeter(b, p.Meter(scopeName))
+		}
 	}
-	if b.telemetry.tracers == nil && otel.GetTracerProvider() == noTracers {
-		return nil
-	}
-	return b.findTracer()
-}
-
-func (b *Bus) findTracer() *tracer {
-	tel := &b.telemetry
-	tel.mu.Lock()
-	defer tel.mu.Unlock()
-	if t := tel.tracer.Load(); t != nil {
-		return t
-	}
-	p := tel.tracers
-	if p == nil {
-		p = otel.GetTracerProvider()
-	}
-	if _, off := p.(tracenoop.TracerProvider); off {
-		return nil
-	}
-	t := &tracer{Tracer: p.Tracer(scopeName), links: tel.links}
-	tel.tracer.Store(t)
 	return t
 }
 
-// metrics returns the bus's instruments, or nil while there is no SDK.
-func (b *Bus) metrics() *meter {
-	if m := b.telemetry.meter.Load(); m != nil {
-		return m
-	}
-	if b.telemetry.meters == nil && otel.GetMeterProvider() == noMeters {
-		return nil
-	}
-	return b.findMeter()
-}
-
-func (b *Bus) findMeter() *meter {
-	tel := &b.telemetry
-	tel.mu.Lock()
-	defer tel.mu.Unlock()
-	if m := tel.meter.Load(); m != nil {
-		return m
-	}
-	p := tel.meters
-	if p == nil {
-		p = otel.GetMeterProvider()
-	}
-	if _, off := p.(metricnoop.MeterProvider); off {
-		return nil
-	}
-	m := newMeter(b, p.Meter(scopeName))
-	tel.meter.Store(m)
-	return m
-}
+// installed reports whether p is an SDK's, not what the API has in its place.
+func installed(p any) bool { return !strings.HasPrefix(fmt.Sprintf("%T", p), "*global.") }
 
 // The trace context travels in the envelope's headers, in the W3C's format, so that it outlives a queue, a
 // dead letter and a change of process. The application's global propagator has no say in this. Within the
