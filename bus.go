@@ -75,9 +75,8 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 	var few [4]posting
 	ps := few[:0]
 	for i, e := range events {
-		p, err := b.seal(ctx, e, now)
-		ps = append(ps, p)
-		if err != nil {
+		ps = append(ps, posting{})
+		if err := b.seal(ctx, e, now, &ps[i]); err != nil {
 			unpublished(ps, err)
 			return publishFailed(e, i, len(events), err)
 		}

@@ -51,8 +51,8 @@ func TestQuietIsNotFooledByWorkThatMoves(t *testing.T) {
 }
 
 func envelopeOf(b *Bus, e Event) *Envelope {
-	p, err := b.seal(context.Background(), e, time.Now())
-	if err != nil {
+	var p posting
+	if err := b.seal(context.Background(), e, time.Now(), &p); err != nil {
 		panic(err)
 	}
 	return p.env

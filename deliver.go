@@ -33,8 +33,6 @@ type result struct {
 	err     error
 	entered bool // the handler was called, as far as is known
 	late    bool
-	number  int
-	ctx     context.Context // that the attempt was made in
 }
 
 // work is a worker: it runs deliveries until there are no more. A delivery whose code ends the goroutine
@@ -79,24 +77,17 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 	case burying:
 		return s.bury(e)
 	case lost != nil:
-		return s.judge(e, result{err: lost, entered: true, ctx: s.bus.carried(s.life, e.env)})
+		return s.judge(s.bus.carried(s.life, e.env), e, result{err: lost, entered: true})
 	}
 	return s.try(s.bus.carried(s.life, e.env), e)
 }
 
 // try makes one attempt, under the eyes of telemetry if there is any.
 func (s *Subscription) try(ctx context.Context, e *entry) verdict {
-	t := &s.bus.telemetry
-	if t.tracer == nil && t.meter == nil {
-		return s.judge(e, s.attempt(ctx, e))
+	if t := &s.bus.telemetry; t.tracer != nil || t.meter != nil {
+		return s.watch(ctx, t, e)
 	}
-	o := observation{s: s, meter: t.meter}
-	o.observe(ctx, t.tracer, e)
-	defer o.lost(e)
-	r := s.attempt(o.ctx, e)
-	v := s.judge(e, r)
-	o.end(e, r, v, v.ending.String())
-	return v
+	return s.judge(ctx, e, s.attempt(ctx, e))
 }
 
 // deliverSync runs p in its publisher's goroutine, attempt after attempt, and returns the last error.
@@ -163,10 +154,7 @@ func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
 		c.delivery.Redeliveries = e.again.letter.Redeliveries + 1
 	}
 	defer c.end()
-	defer func() {
-		r.entered, r.late = c.entered.Load(), c.late
-		r.ctx, r.number = parent, c.delivery.Attempt
-	}()
+	defer func() { r.entered, r.late = c.entered.Load(), c.late }()
 	defer containInto(&r.err)
 	r.err = s.handle(c, e.env.Event)
 	return r
@@ -174,25 +162,25 @@ func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
 
 // judge says what becomes of e after an attempt. It looks into r's error, whose methods are anybody's
 // code, and calls the retry policy, which is too.
-func (s *Subscription) judge(e *entry, r result) (v verdict) {
+func (s *Subscription) judge(ctx context.Context, e *entry, r result) (v verdict) {
 	if r.err == nil {
 		if r.late {
 			s.queue.count(func(st *Stats) { st.Late++ })
 		}
 		return s.finish(e, verdict{ending: handled}, nil)
 	}
-	if err := contain(func() error { v = s.judgeFailure(e, r); return nil }); err != nil {
-		return s.giveUp(r.ctx, e, err)
+	if err := contain(func() error { v = s.judgeFailure(ctx, e, r); return nil }); err != nil {
+		return s.giveUp(ctx, e, err)
 	}
 	return v
 }
 
-func (s *Subscription) judgeFailure(e *entry, r result) verdict {
+func (s *Subscription) judgeFailure(ctx context.Context, e *entry, r result) verdict {
 	if is(r.err, ErrDuplicate) && !r.entered {
-		return s.skip(r.ctx, e, r.err)
+		return s.skip(ctx, e, r.err)
 	}
 	if st := steering(r.err); st != nil && st.way == waySkip {
-		return s.skip(r.ctx, e, r.err)
+		return s.skip(ctx, e, r.err)
 	}
 	f := e.open()
 	if s.life.Err() != nil {
@@ -200,7 +188,7 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 		return s.finish(e, verdict{ending: interrupted}, r.err)
 	}
 	if in, ok := r.err.(*inboxError); ok && !s.sync {
-		s.storeFailed(r.ctx, e, "jitney: inbox failed, its delivery is held", in.err)
+		s.storeFailed(ctx, e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
 	}
 	if b := s.queue.gate.breaker; b != nil && b.counts(r.err) && s.queue.failed(e, r.err, asked(r.err)) {
@@ -211,13 +199,13 @@ func (s *Subscription) judgeFailure(e *entry, r result) verdict {
 	f.holds = 0
 	f.record(r.err, now)
 	if is(r.err, ErrKeyReuse) && !r.entered {
-		return s.die(r.ctx, e, ReasonPermanent, now)
+		return s.die(ctx, e, ReasonPermanent, now)
 	}
 	wait, again_, reason := s.next(f, r.err, now)
 	if again_ {
 		return verdict{ending: again, wait: wait}
 	}
-	return s.die(r.ctx, e, reason, now)
+	return s.die(ctx, e, reason, now)
 }
 
 // giveUp ends a delivery whose failure could not even be judged.

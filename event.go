@@ -128,12 +128,12 @@ func correlationOf(ctx context.Context) string {
 	return ""
 }
 
-// seal makes the envelope of an event that is published with ctx at now.
-func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err error) {
+// seal makes the envelope of an event that is published with ctx at now, and puts it into p.
+func (b *Bus) seal(ctx context.Context, e Event, now time.Time, p *posting) (err error) {
 	defer containInto(&err)
 	r, err := b.routes.of(e)
 	if err != nil {
-		return p, err
+		return err
 	}
 	env := newEnvelope(b.telemetry.tracer != nil)
 	env.ID, env.Type, env.Version, env.Time, env.Source, env.Event = ids.next(now), r.name, 1, now, b.source, e
@@ -146,7 +146,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 	if env.CorrelationID == "" {
 		env.CorrelationID = env.ID.String()
 	}
-	p = posting{env: env, route: r}
+	p.env, p.route = env, r
 	if t := b.telemetry.tracer; t != nil {
 		ctx = p.trace(ctx, t)
 	}
@@ -156,10 +156,10 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time) (p posting, err 
 	b.carry(ctx, env)
 	for _, hook := range b.hooks {
 		if err := hook(ctx, env); err != nil {
-			return p, fmt.Errorf("refused by a publish hook: %w", err)
+			return fmt.Errorf("refused by a publish hook: %w", err)
 		}
 	}
-	return p, b.check(ctx, env, r)
+	return b.check(ctx, env, r)
 }
 
 // describe takes over into env what the event says of itself.

@@ -121,6 +121,19 @@ type observation struct {
 	meter *meter          // nil without one
 	begin time.Duration
 	done  bool
+
+	number int // of the attempt
+}
+
+// watch makes one attempt, and has telemetry look on.
+func (s *Subscription) watch(ctx context.Context, t *telemetry, e *entry) verdict {
+	o := observation{s: s, meter: t.meter, number: e.attempt()}
+	o.observe(ctx, t.tracer, e)
+	defer o.lost(e)
+	r := s.attempt(o.ctx, e)
+	v := s.judge(o.ctx, e, r)
+	o.end(e, r, v, v.ending.String())
+	return v
 }
 
 // observe begins to look at an attempt of e, which has ctx for its context.
@@ -131,7 +144,7 @@ func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 	}
 	if o.meter != nil {
 		o.begin = time.Since(start)
-		if e.attempt() == 1 && !o.s.sync {
+		if o.number == 1 && !o.s.sync {
 			o.meter.waited(o.ctx, o.s, start.Add(o.begin).Sub(time.Unix(0, e.at)))
 		}
 	}
@@ -165,18 +178,18 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 	}
 	defer o.span.End()
 	if o.span.IsRecording() {
-		o.describe(e, r, outcome)
+		o.describe(e, outcome)
 		o.explain(e, r, v)
 	}
 }
 
 // describe says what attempt it was, and how it ended.
-func (o *observation) describe(e *entry, r result, outcome string) {
+func (o *observation) describe(e *entry, outcome string) {
 	again := attribute.KeyValue{} // not valid: the SDK leaves it out
 	if e.again != nil {
 		again = attrRedeliveries.Int(e.again.letter.Redeliveries + 1)
 	}
-	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(r.number), again)
+	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(o.number), again)
 }
 
 // explain says why it did not end well, and what comes of that.
@@ -202,7 +215,7 @@ func (o *observation) explain(e *entry, r result, v verdict) {
 // for the next worker to say.
 func (o *observation) lost(e *entry) {
 	if !o.done {
-		o.end(e, result{err: &PanicError{Goexit: true}, number: e.attempt()}, verdict{ending: interrupted}, "lost")
+		o.end(e, result{err: &PanicError{Goexit: true}}, verdict{ending: interrupted}, "lost")
 	}
 }
 

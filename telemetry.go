@@ -80,17 +80,10 @@ func newEnvelope(tracing bool) *Envelope {
 
 // carry writes ctx's trace context, and what is allowed of its baggage, into env.
 func (b *Bus) carry(ctx context.Context, env *Envelope) {
-	var sc trace.SpanContext
 	if env.traced != nil {
-		sc = env.traced.span
-	} else {
-		sc = trace.SpanContextFromContext(ctx)
-	}
-	if sc.IsSampled() {
-		env.Headers = map[string]string{"traceparent": traceparent(sc)}
-		if state := sc.TraceState().String(); state != "" {
-			env.Headers["tracestate"] = state
-		}
+		env.head(env.traced.span)
+	} else if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		env.head(sc)
 	}
 	if len(b.telemetry.baggage) == 0 {
 		return
@@ -100,6 +93,17 @@ func (b *Bus) carry(ctx context.Context, env *Envelope) {
 			env.Headers = make(map[string]string, 1)
 		}
 		w3cBaggage.Inject(baggage.ContextWithBaggage(context.Background(), bag), propagation.MapCarrier(env.Headers))
+	}
+}
+
+// head writes a sampled trace context into the headers.
+func (e *Envelope) head(sc trace.SpanContext) {
+	if !sc.IsSampled() {
+		return
+	}
+	e.Headers = map[string]string{"traceparent": traceparent(sc)}
+	if state := sc.TraceState().String(); state != "" {
+		e.Headers["tracestate"] = state
 	}
 }
 

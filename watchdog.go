@@ -1,7 +1,6 @@
 package jitney
 
 import (
-	"context"
 	"log/slog"
 	"math"
 	"time"
@@ -122,6 +121,6 @@ func (s *Subscription) look() {
 			text = "jitney: publisher waits for room"
 			attrs = append(attrs, slog.String("publisher", f.caller.outside()), slog.Any("handler_works_on", f.running))
 		}
-		s.bus.log(context.Background(), slog.LevelWarn, text, attrs...)
+		s.bus.log(s.bus.carried(s.life, f.env), slog.LevelWarn, text, attrs...)
 	}
 }

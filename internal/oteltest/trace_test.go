@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -252,8 +254,16 @@ func TestBaggageStaysBehindByDefault(t *testing.T) {
 	require.NoError(t, r.Shutdown(t.Context()))
 }
 
-// The global SDK is found if it is there before the bus; and, by the API's own stand-in, if it comes later.
+// The global SDK is found if it is there before the bus; and, by the API's own stand-in, if it comes later. It
+// can be installed once in a process: each run of the test has one of its own.
 func TestGlobalSDK(t *testing.T) {
+	if os.Getenv("JITNEY_GLOBAL_SDK") == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestGlobalSDK$", "-test.count=1")
+		cmd.Env = append(os.Environ(), "JITNEY_GLOBAL_SDK=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
 	none := otel.GetTracerProvider()
 	later := jitney.New(jitney.WithTracerProvider(none))
 	off := jitney.New()
