@@ -117,10 +117,11 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 			}
 		}
 		b.routes.each(func(r *route) {
-			o.ObserveInt64(publishedEvents, int64(r.published.Load()), metric.WithAttributes(attrType.String(r.name)))
-			o.ObserveInt64(unheard, int64(r.unheard.Load()), metric.WithAttributes(attrType.String(r.name)))
+			of := metric.WithAttributes(b.attributes(attrType.String(r.name))...)
+			o.ObserveInt64(publishedEvents, int64(r.published.Load()), of)
+			o.ObserveInt64(unheard, int64(r.unheard.Load()), of)
 		})
-		o.ObserveInt64(late, int64(b.late.Load()))
+		o.ObserveInt64(late, int64(b.late.Load()), metric.WithAttributes(b.attributes()...))
 		return nil
 	}, all...)
 	return mt
@@ -128,11 +129,19 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 
 // observed are the attributes of what is said of s.
 func (s *Subscription) observed(outcome string) metric.MeasurementOption {
-	list := []attribute.KeyValue{attrSubscriber.String(s.name), attrType.String(s.typ)}
+	list := s.bus.attributes(attrSubscriber.String(s.name), attrType.String(s.typ))
 	if outcome != "" {
 		list = append(list, attrOutcome.String(outcome))
 	}
 	return metric.WithAttributes(list...)
+}
+
+// attributes are those given, and the bus's name if it has one: it tells several in one process apart.
+func (b *Bus) attributes(list ...attribute.KeyValue) []attribute.KeyValue {
+	if b.source == "" {
+		return list
+	}
+	return append(list, attrSource.String(b.source))
 }
 
 // held returns how many letters of s are in its store.
@@ -167,7 +176,7 @@ func (s *Subscription) about(of measured) []metric.RecordOption {
 	if o, ok := s.measured.Load(of); ok {
 		return o.([]metric.RecordOption)
 	}
-	list := []attribute.KeyValue{attrSubscriber.String(s.name), attrType.String(s.typ)}
+	list := s.bus.attributes(attrSubscriber.String(s.name), attrType.String(s.typ))
 	if of.outcome != "" {
 		list = append(list, attrOutcome.String(of.outcome))
 	}

@@ -24,6 +24,7 @@ const (
 	attrID           = attribute.Key("jitney.event.id")
 	attrCorrelation  = attribute.Key("jitney.correlation_id")
 	attrCausation    = attribute.Key("jitney.causation_id")
+	attrSource       = attribute.Key("jitney.source")
 	attrSubscriber   = attribute.Key("jitney.subscriber")
 	attrAttempt      = attribute.Key("jitney.attempt")
 	attrRedeliveries = attribute.Key("jitney.redeliveries")

@@ -67,7 +67,7 @@ func get(t *testing.T, url string) string {
 var metricName = regexp.MustCompile(`\bjitney_[a-z_]+`)
 
 // labels are names beginning with jitney_ that are no metrics.
-var labels = map[string]bool{"jitney_subscriber": true, "jitney_event_type": true, "jitney_outcome": true}
+var labels = map[string]bool{"jitney_source": true, "jitney_subscriber": true, "jitney_event_type": true, "jitney_outcome": true}
 
 // TestEachMetricThatIsNamedExists compares dashboard and rules with what the example exposes, both ways.
 func TestEachMetricThatIsNamedExists(t *testing.T) {
