@@ -186,11 +186,10 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 
 // describe says what attempt it was, and how it ended.
 func (o *observation) describe(e *entry, outcome string) {
-	again := attribute.KeyValue{} // not valid: the SDK leaves it out
 	if e.again != nil {
-		again = attrRedeliveries.Int(e.again.letter.Redeliveries + 1)
+		o.span.SetAttributes(attrRedeliveries.Int(e.again.letter.Redeliveries + 1))
 	}
-	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(o.number), again)
+	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(o.number))
 }
 
 // explain says why it did not end well, and what comes of that.

@@ -43,6 +43,7 @@ func TestOrderIsOneTraceThroughEightModules(t *testing.T) {
 		byID[span.SpanContext.SpanID()] = span
 	}
 	for _, span := range all {
+		assert.Zero(t, span.DroppedAttributes, span.Name)
 		assert.Equal(t, request.SpanContext().TraceID(), span.SpanContext.TraceID(), span.Name)
 		if span.Name == "POST /orders" {
 			continue
