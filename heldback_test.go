@@ -75,7 +75,12 @@ func holdBack(t *testing.T, opts []jitney.SubscribeOption) {
 	job := deadletter.Redrive{Bus: b, Store: letters}
 	meddle(func() { _, _ = job.Run(context.Background()); time.Sleep(time.Millisecond) })
 	meddle(func() { s.Pause(); time.Sleep(100 * time.Microsecond); s.Resume(); time.Sleep(2 * time.Millisecond) })
-	meddle(func() { down.Store(true); time.Sleep(time.Millisecond); down.Store(false); time.Sleep(5 * time.Millisecond) })
+	meddle(func() {
+		down.Store(true)
+		time.Sleep(time.Millisecond)
+		down.Store(false)
+		time.Sleep(5 * time.Millisecond)
+	})
 	meddle(func() { assert.Zero(t, s.Stats().Unaccounted()); time.Sleep(time.Millisecond) })
 	for p := range publishers {
 		all.Go(func() {

@@ -49,59 +49,11 @@ type Redrive struct {
 	From Checkpoint
 }
 
-// Checkpoint is how far a job has come. It can be stored as JSON.
-type Checkpoint struct {
-	After uuid.UUID `json:"after"` // the last letter that is done with
-	Last  uuid.UUID `json:"last"`  // the last letter of the job
-}
-
-// Report is what a job has done so far; what a job did that it goes on with is not in it.
-type Report struct {
-	DryRun  bool
-	Begin   time.Time
-	Took    time.Duration
-	Matched int     // letters selected when the job began
-	Groups  []Group // of what they had died of
-
-	Tried     int // letters sent back: the sum of the next three
-	Succeeded int
-	Failed    int // the letter is in its store as before, or with the new attempts in its History
-	Unknown   int // 1 if the job was stopped while a letter was under way
-
-	Edited int
-	Gone   int // letters that somebody else has dealt with, or is dealing with
-
-	// Failures are the first 100 that failed.
-	Failures []Failure
-	// Checkpoint is where to go on.
-	Checkpoint Checkpoint
-}
-
-// Failure is a letter that failed again.
-type Failure struct {
-	Letter     uuid.UUID
-	Subscriber string
-	Type       string
-	Err        error
-}
-
-const maxFailures = 100
-
 // Why a job has ended early.
 var (
 	ErrCanary          = errors.New("a canary has failed")
 	ErrTooManyFailures = errors.New("too many failures")
 )
-
-// String sums the report up in a line.
-func (r Report) String() string {
-	if r.DryRun {
-		return fmt.Sprintf("dry run: %d letters in %d groups, %d would be edited, %d could not be",
-			r.Matched, len(r.Groups), r.Edited, r.Failed)
-	}
-	return fmt.Sprintf("%d of %d letters tried: %d succeeded, %d failed, %d unknown; %d edited, %d gone",
-		r.Tried, r.Matched, r.Succeeded, r.Failed, r.Unknown, r.Edited, r.Gone)
-}
 
 // Run does the job, and returns its report also when it ends early: because ctx has ended, with its
 // cause, and the letter under way may still be handled; because of ErrCanary or ErrTooManyFailures;
