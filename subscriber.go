@@ -60,8 +60,8 @@ type Subscription struct {
 //
 // Events are handled one at a time, in a goroutine of the subscription; see WithWorkers and WithSync.
 // What handler returns decides: nil settles the delivery; see also Permanent, Skip and RetryAfter. The
-// ctx it gets carries the delivery (FromContext), the trace context and the correlation id, and nothing
-// else of the publisher's; it ends when the handler returns, at WithTimeout, and at the deadline of
+// ctx it gets carries the delivery (FromContext), the trace context, the correlation id and the baggage that
+// WithBaggage allows, and nothing else of the publisher's; it ends when the handler returns, at WithTimeout, and at the deadline of
 // Shutdown or Close, and context.Cause tells which.
 //
 // Subscribe panics when it is called wrongly: with a nil handler, a name that is invalid or taken, or a T
