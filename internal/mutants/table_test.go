@@ -71,6 +71,6 @@ var mutants = []mutant{
 	{"discard-leaves-mark", []edit{{"redeliver.go", "b.redeliveries.Delete(id)", "b.redeliveries.Delete(letter.ID)"}}, "^TestDiscardLetsTheRestGoOnWhenTheLetterIsLost$"},
 	{"redrive-forgets-where-it-was", []edit{{"deadletter/redrive.go", "\t\tj.report.Checkpoint.After = l.ID\n", ""}}, "^TestCancelledJobGoesOnWhereItWas$"},
 	{"redrive-skips-the-one-under-way", []edit{{"deadletter/redrive.go", "\t\tif err := j.send(ctx, l); err != nil {\n", "\t\tj.report.Checkpoint.After = l.ID\n\t\tif err := j.send(ctx, l); err != nil {\n"}}, "^TestLetterUnderWayAtTheEndIsTriedAgainIfItHasFailed$"},
-	{"redrive-tries-new-letters", []edit{{"deadletter/redrive.go", "if c.Last != uuid.Nil && ", "if false && "}}, "^TestLettersThatDieMeanwhileAreNotTried$"},
+	{"redrive-tries-new-letters", []edit{{"deadletter/redrive.go", "if c.Last != uuid.Nil && ", "if c.Last != uuid.Nil && false && "}}, "^TestLettersThatDieMeanwhileAreNotTried$"},
 	{"quiet-looks-once", []edit{{"bus.go", "!still || n != reasons[i]", "!still && n < reasons[i]"}}, "^TestQuietIsNotFooledByWorkThatMoves$"},
 }
