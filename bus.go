@@ -21,6 +21,7 @@ type Bus struct {
 	hopLimit       int
 	defaults       []SubscribeOption
 
+	clock        clock
 	telemetry    telemetry
 	routes       routes
 	redeliveries sync.Map // IDs of the dead letters that are being redelivered
@@ -71,7 +72,7 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 	if err := b.admit(ctx, "publish", events[0]); err != nil {
 		return err
 	}
-	now := time.Now()
+	now := b.clock.now()
 	var few [4]posting
 	ps := few[:0]
 	for i, e := range events {
@@ -96,7 +97,7 @@ func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string)
 	if err != nil {
 		return fmt.Errorf("jitney: forward %s: %w", env, err)
 	}
-	return b.post(ctx, []posting{p}, time.Now())
+	return b.post(ctx, []posting{p}, b.clock.now())
 }
 
 // Subscriptions returns the open subscriptions in the order they were made.

@@ -91,8 +91,8 @@ func (s *Subscription) try(ctx context.Context, e *entry) verdict {
 }
 
 // deliverSync runs p in its publisher's goroutine, attempt after attempt, and returns the last error.
-func (s *Subscription) deliverSync(ctx context.Context, p parcel) error {
-	e, err := s.queue.begin(p)
+func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) error {
+	e, err := s.queue.begin(p, inside)
 	if err != nil {
 		return err
 	}
@@ -148,10 +148,9 @@ func sleep(ctx, life context.Context, d time.Duration) error {
 
 // attempt calls the handler once, through the chain.
 func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
-	c := &scope{sub: s, parent: parent}
-	c.delivery = Delivery{Envelope: e.env, Subscriber: s.name, Attempt: e.attempt()}
+	c := &scope{env: e.env, sub: s, parent: parent, attempt: int32(e.attempt())}
 	if e.again != nil {
-		c.delivery.Redeliveries = e.again.letter.Redeliveries + 1
+		c.redeliveries = int32(e.again.letter.Redeliveries + 1)
 	}
 	defer c.end()
 	defer func() { r.entered, r.late = c.entered.Load(), c.late }()

@@ -8,6 +8,7 @@ import "time"
 func (q *queue) refuse(outside, inside error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.reckon()
 	q.outside = outside
 	if inside != nil {
 		q.inside = inside
@@ -33,7 +34,7 @@ func (q *queue) ended() bool {
 func (q *queue) haltIdle() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.idle() && q.oldest != nil {
+	if q.idle() && !q.empty() {
 		q.haltLocked()
 	}
 }
@@ -61,14 +62,15 @@ func (q *queue) haltLocked() {
 func (q *queue) over() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.oldest == nil || q.halted || q.idle()
+	return q.empty() || q.halted || q.idle()
 }
 
 // look returns a number that rises whenever there is something new to do, and whether nothing is left to do.
 func (q *queue) look(leaveHeld bool) (reasons uint64, still bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.stats.Accepted + q.moves, q.oldest == nil || leaveHeld && q.idle()
+	n := q.pending()
+	return q.stats.Accepted + uint64(n) + q.moves, q.oldest == nil && n == 0 || leaveHeld && q.idle()
 }
 
 // stop ends the timers. The last to leave calls it.
@@ -85,6 +87,7 @@ func (q *queue) stop() {
 func (q *queue) remaining(f func(*entry)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.gather()
 	for e := q.oldest; e != nil; e = e.newer {
 		f(e)
 	}

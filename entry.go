@@ -17,11 +17,10 @@ type entry struct {
 
 // parcel is what is asked of a queue.
 type parcel struct {
-	env    *Envelope
-	at     int64       // Unix ns
-	again  *redelivery // nil unless it comes from the dead letters
-	claim  *claim      // nil unless WithFairShare
-	inside bool        // a handler publishes it
+	env   *Envelope
+	at    int64       // Unix ns
+	again *redelivery // nil unless it comes from the dead letters
+	claim *claim      // nil unless WithFairShare
 }
 
 type state uint8
@@ -91,7 +90,7 @@ func (q *queue) leave(e *entry) {
 	if e.share != nil {
 		q.shares.leave(e.share)
 	}
-	if q.oldest == nil || q.halted {
+	if q.oldest == nil && len(q.staged) == 0 || q.halted {
 		if q.inside != nil {
 			q.work.Broadcast()
 		}

@@ -102,14 +102,12 @@ type Delivery struct {
 // FromContext returns the delivery that the handler called with ctx is working on. It is never nil:
 // outside a handler it has an empty Envelope, with the CorrelationID that WithCorrelation put into ctx.
 func FromContext(ctx context.Context) *Delivery {
-	if s := scopeOf(ctx); s != nil {
-		d := s.delivery
-		return &d
+	correlation, s := flowOf(ctx)
+	if s != nil {
+		return s.delivery()
 	}
-	return &Delivery{Envelope: &Envelope{CorrelationID: correlationOf(ctx)}}
+	return &Delivery{Envelope: &Envelope{CorrelationID: correlation}}
 }
-
-type correlationKey struct{}
 
 // WithCorrelation returns a context whose publishes carry id as their CorrelationID: an HTTP request's
 // id, say. Any string will do; "" is ignored. Within a handler it replaces the correlation id of the
@@ -118,14 +116,7 @@ func WithCorrelation(ctx context.Context, id string) context.Context {
 	if id == "" {
 		return ctx
 	}
-	return context.WithValue(ctx, correlationKey{}, &id)
-}
-
-func correlationOf(ctx context.Context) string {
-	if id, ok := ctx.Value(correlationKey{}).(*string); ok {
-		return *id
-	}
-	return ""
+	return context.WithValue(ctx, flowKey{}, &flow{id, scopeOf(ctx)})
 }
 
 // seal makes the envelope of an event that is published with ctx at now, and puts it into p.
@@ -137,14 +128,15 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time, p *posting) (err
 	}
 	env := newEnvelope(b.telemetry.tracer != nil)
 	env.ID, env.Type, env.Version, env.Time, env.Source, env.Event = ids.next(now), r.name, 1, now, b.source, e
-	env.CorrelationID = correlationOf(ctx)
 	describe(env, e)
-	if cause := scopeOf(ctx); cause != nil {
-		env.CausationID = cause.delivery.ID
-		env.Hops = cause.delivery.Hops + 1
+	var cause *scope
+	if env.CorrelationID, cause = flowOf(ctx); cause != nil {
+		env.CausationID = cause.env.ID
+		env.Hops = cause.env.Hops + 1
+		p.inside = cause.alive()
 	}
 	if env.CorrelationID == "" {
-		env.CorrelationID = env.ID.String()
+		env.CorrelationID = idText(env.ID)
 	}
 	p.env, p.route = env, r
 	if t := b.telemetry.tracer; t != nil {

@@ -10,10 +10,11 @@ import (
 
 // posting is an event that is ready to go to its subscribers: those of its route, or those named.
 type posting struct {
-	env   *Envelope
-	route *route
-	named []*Subscription
-	ctx   context.Context // with the span of the publication; nil without a tracer
+	env    *Envelope
+	route  *route
+	named  []*Subscription
+	inside bool            // a handler publishes it, and must not wait
+	ctx    context.Context // with the span of the publication; nil without a tracer
 }
 
 // admit says whether ctx's owner may make a call, about an event like e, now.
@@ -57,7 +58,7 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 	if env == nil {
 		return p, fmt.Errorf("%w: it is nil", ErrInvalidEnvelope)
 	}
-	p.env = env
+	p.env, p.inside = env, inHandler(ctx)
 	err = contain(func() (err error) { p.route, err = b.routes.of(env.Event); return err })
 	if err != nil {
 		return p, err
@@ -80,19 +81,18 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 
 // post hands out the postings one after the other.
 func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
-	inside := inHandler(ctx)
 	var errs []error
 	for i, p := range ps {
 		to := p.named
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env)
 		}
-		pc := parcel{env: p.env, at: now.UnixNano(), inside: inside}
+		pc := parcel{env: p.env, at: now.UnixNano()}
 		var refusals []Refusal
 		if i > 0 && ctx.Err() != nil {
 			refusals = refuseAll(to, context.Cause(ctx))
 		} else {
-			refusals = b.fanOut(p.within(ctx), pc, to, p.named != nil)
+			refusals = b.fanOut(p.within(ctx), pc, to, p.inside, p.named != nil)
 		}
 		if p.ctx != nil {
 			published(p.ctx, refusals, nil)
@@ -140,7 +140,7 @@ type full struct {
 // fanOut gives p to its subscribers: first to every queue that has room, then to the synchronous ones,
 // and at last it waits for the queues that were full. A subscription that was closed a moment ago does
 // not count, unless p is addressed to it by name.
-func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bool) (refusals []Refusal) {
+func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, inside, named bool) (refusals []Refusal) {
 	refuse := func(s *Subscription, err error) {
 		if err != nil && (named || err != errLeft) {
 			refusals = append(refusals, Refusal{s.name, err})
@@ -153,7 +153,7 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bo
 			syncs = true
 			continue
 		}
-		w, err := s.offer(p)
+		w, err := s.offer(p, inside)
 		if w != nil {
 			waits = append(waits, full{s, w})
 		}
@@ -162,7 +162,7 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, named bo
 	if syncs {
 		for _, s := range to {
 			if s.sync {
-				refuse(s, s.deliverSync(ctx, p))
+				refuse(s, s.deliverSync(ctx, p, inside))
 			}
 		}
 	}

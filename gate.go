@@ -50,7 +50,7 @@ func (q *queue) idle() bool {
 	if q.stats.Running > 0 {
 		return false
 	}
-	return q.gate.paused || len(q.parking.blocked) > 0 && q.stats.Waiting == 0 && !q.anyReady()
+	return q.gate.paused || len(q.parking.blocked) > 0 && q.stats.Waiting == 0 && !q.anyReady() && (!q.keyed || q.pending() == 0)
 }
 
 func (q *queue) anyReady() bool {

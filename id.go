@@ -44,3 +44,26 @@ func (s *idSource) stamp(now time.Time) int64 {
 		}
 	}
 }
+
+// idText is id.String() for a quarter of the price.
+func idText(id uuid.UUID) string {
+	text := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	hex := func(at int, b byte) { text[at], text[at+1] = "0123456789abcdef"[b>>4], "0123456789abcdef"[b&15] }
+	hex(0, id[0])
+	hex(2, id[1])
+	hex(4, id[2])
+	hex(6, id[3])
+	hex(9, id[4])
+	hex(11, id[5])
+	hex(14, id[6])
+	hex(16, id[7])
+	hex(19, id[8])
+	hex(21, id[9])
+	hex(24, id[10])
+	hex(26, id[11])
+	hex(28, id[12])
+	hex(30, id[13])
+	hex(32, id[14])
+	hex(34, id[15])
+	return string(text[:])
+}

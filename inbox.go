@@ -61,7 +61,7 @@ func (s *Subscription) deduplicate(next Handler) Handler {
 		if c == nil || c.sub != s {
 			return ErrForeignContext
 		}
-		key, err := s.inboxKey(c.delivery.Envelope, e)
+		key, err := s.inboxKey(c.env, e)
 		if err != nil {
 			return err
 		}

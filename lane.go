@@ -83,7 +83,7 @@ func (q *queue) push(l *lane) {
 	} else {
 		q.ready.push(l)
 	}
-	if q.resting > 0 && !q.gate.shut {
+	if q.intake.resting > 0 && !q.gate.shut {
 		q.work.Signal()
 	}
 }
@@ -140,12 +140,14 @@ func (l *lane) insert(first, last *entry) {
 func (q *queue) putBack(e *entry) {
 	e.state = queued
 	q.stats.Queued++
+	q.reckon()
 	q.requeue(e.lane)
 }
 
 // postpone keeps e at the head of its lane until another attempt is due.
 func (q *queue) postpone(e *entry, wait time.Duration) {
 	q.stats.Waiting++
+	q.reckon()
 	e.state = waiting
 	l := e.lane
 	l.state = laneWaiting

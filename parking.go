@@ -146,6 +146,7 @@ func (q *queue) release(letter uuid.UUID) bool {
 	delete(q.parking.byKey, p.key)
 	q.stats.Parked -= p.n
 	q.stats.Queued += p.n
+	q.reckon()
 	chain := make([]*entry, 0, p.n)
 	for e := p.first; e != nil; e = e.next {
 		chain = append(chain, e)
@@ -166,6 +167,7 @@ func (q *queue) release(letter uuid.UUID) bool {
 func (q *queue) overtake(p parcel) {
 	e := q.enter(p)
 	q.stats.Queued++
+	q.reckon()
 	q.first(e)
 }
 

@@ -21,7 +21,7 @@ const (
 
 // queue holds one subscription's deliveries from acceptance to their end, and keeps its account.
 //
-// Deliveries stand in lanes. A lane is first in, first out, and at most one of its deliveries is with a
+// What comes in is left in the intake, and goes to its lane when a worker has run out of work. A lane is first in, first out, and at most one of its deliveries is with a
 // worker; while the first one waits for another attempt, the lane waits. There is one lane, or one per
 // key. Workers take ready lanes in turn, or share by share, while the gate is open; what may not run
 // because a dead letter of its key is before it, they put aside into the parking. One lock guards
@@ -33,13 +33,17 @@ type queue struct {
 	keyed    bool
 	settled  func() // called, with mu held, when no delivery is left, or runs no more after halt
 
-	mu      sync.Mutex
-	work    sync.Cond
-	resting int // workers that wait for work
-	single  lane
-	lanes   map[string]*lane // by key, if keyed: those with something in them
-	ready   laneList
-	room    []*waiter // publishers that wait for room, first come first served
+	intake intake
+
+	mu     sync.Mutex
+	work   sync.Cond // on both locks
+	stock  []parcel  // what was taken out of the intake last, and
+	staged []parcel  // the part of it that stands in no lane yet
+	taken  uint8     // deliveries, roughly
+	single lane
+	lanes  map[string]*lane // by key, if keyed: those with something in them
+	ready  laneList
+	room   []*waiter // publishers that wait for room, first come first served
 
 	oldest, newest *entry // every delivery that has not ended, in the order of acceptance
 	moves          uint64 // times that deliveries which had been held back were let go
@@ -59,51 +63,56 @@ type queue struct {
 
 // init makes q usable. workers is 0 for a single lane.
 func (q *queue) init(workers int) {
-	q.work.L = &q.mu
+	q.work.L = both{q}
 	q.keyed = workers > 0
 	if q.keyed {
 		q.lanes = make(map[string]*lane)
 	}
+	q.reckon()
 }
 
 // offer takes p on, refuses it, or, when its publisher has to wait for room, returns where. dropped is
 // the delivery that had to go for it.
-func (q *queue) offer(p parcel) (w *waiter, dropped *entry, err error) {
+func (q *queue) offer(p parcel, inside bool) (w *waiter, dropped *entry, err error) {
+	if q.put(p) {
+		return nil, nil, nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	held := q.stats.Queued + q.stats.Waiting
+	held := q.held()
 	switch {
-	case p.inside && q.inside != nil:
+	case inside && q.inside != nil:
 		err = q.inside
-	case !p.inside && q.outside != nil:
+	case !inside && q.outside != nil:
 		err = q.outside
 	case p.again != nil && q.parking.limit > 0:
 		q.overtake(p)
-	case held < q.limit && (len(q.room) == 0 || p.inside), q.owes(p, held):
-		q.accept(p)
+	case held < q.limit && (len(q.room) == 0 || inside), q.owes(p, held):
+		q.admit(p)
 	case q.overflow == Reject:
 		err = fmt.Errorf("%w: it holds %d", ErrQueueFull, held)
 	case q.overflow == DropOldest:
 		dropped = q.dropOldest(p)
-		q.accept(p)
-	case !p.inside:
+		q.admit(p)
+	case !inside:
 		w = q.enlist(p)
 	case held < q.limit+q.reserve:
-		q.accept(p)
+		q.admit(p)
 	default:
 		err = fmt.Errorf("%w: they hold %d", ErrOverflow, held)
 	}
 	if err != nil {
 		q.stats.Refused++
 	}
+	q.reckon()
 	return w, dropped, err
 }
 
 // begin takes p on and runs it at once: the subscription handles in its publisher's goroutine.
-func (q *queue) begin(p parcel) (*entry, error) {
+func (q *queue) begin(p parcel, inside bool) (*entry, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.outside; err != nil && !p.inside {
+	if err := q.outside; err != nil && !inside {
 		q.stats.Refused++
 		return nil, err
 	}
@@ -175,12 +184,17 @@ func (q *queue) snapshot() Stats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
+	n := q.pending()
+	s.Accepted += uint64(n)
+	s.Queued += n
 	s.Paused = q.gate.paused
 	if b := q.gate.breaker; b != nil {
 		s.Breaker = b.state
 	}
 	if q.oldest != nil {
 		s.Oldest = time.Unix(0, q.oldest.at)
+	} else if n > 0 {
+		s.Oldest = time.Unix(0, q.firstPending().at)
 	}
 	return s
 }
@@ -190,19 +204,23 @@ func (q *queue) snapshot() Stats {
 func (q *queue) takeLocked() *entry {
 	for !q.halted {
 		if !q.gate.shut {
+			if q.taken++; q.taken%gatherEvery == 0 && q.keyed {
+				q.gather()
+			}
 			if l := q.pop(); l != nil {
 				if len(q.parking.byKey) > 0 && q.divert(l) {
 					continue
 				}
 				return q.start(l)
 			}
+			if q.fetch() {
+				continue
+			}
 		}
-		if q.inside != nil && q.oldest == nil {
+		if q.inside != nil && q.empty() {
 			return nil
 		}
-		q.resting++
-		q.work.Wait()
-		q.resting--
+		q.rest()
 	}
 	return nil
 }
@@ -289,6 +307,7 @@ func (q *queue) accept(p parcel) {
 // dropOldest gives up the oldest delivery that does not run, of p's share if there are shares and it has
 // one, and returns it.
 func (q *queue) dropOldest(p parcel) *entry {
+	q.gather()
 	e := q.oldest
 	for e.state == running {
 		e = e.newer

@@ -75,7 +75,7 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 	p := parcel{env: letter.Envelope, at: time.Now().UnixNano(), again: r}
 	if s.sync {
 		// The handler's error comes back as the redelivery's result.
-		err := s.deliverSync(ctx, p)
+		err := s.deliverSync(ctx, p, false)
 		select {
 		case <-r.done:
 			return r, nil

@@ -30,14 +30,14 @@ func (q *queue) enlist(p parcel) *waiter {
 // grant lets in as many waiting publishers as there is room for, and, because a delivery of share s has
 // made room in its share, one of that. Called with mu held.
 func (q *queue) grant(s *share) {
-	for len(q.room) > 0 && q.stats.Queued+q.stats.Waiting < q.limit {
+	for len(q.room) > 0 && q.held() < q.limit {
 		q.letIn(0)
 	}
 	if s == nil {
 		return
 	}
 	i := slices.IndexFunc(q.room, func(w *waiter) bool { return w.claim.share == s.name })
-	if i >= 0 && q.owes(q.room[i].parcel, q.stats.Queued+q.stats.Waiting) {
+	if i >= 0 && q.owes(q.room[i].parcel, q.held()) {
 		q.letIn(i)
 	}
 }
@@ -45,7 +45,7 @@ func (q *queue) grant(s *share) {
 func (q *queue) letIn(i int) {
 	w := q.room[i]
 	q.room = slices.Delete(q.room, i, i+1)
-	q.accept(w.parcel)
+	q.admit(w.parcel)
 	w.answer <- nil
 }
 

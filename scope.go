@@ -2,47 +2,65 @@ package jitney
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// scope is the context of one attempt, and the attempt's own state: one allocation serves both.
+// scope is the context of one attempt, and the attempt's own state: one piece of memory serves both.
 //
 // Most handlers look at a value or two and never wait for their context, so the part that can be
 // cancelled is a standard context made when somebody first asks for it. It ends with the attempt, when
 // the subscription's life does, or when the publisher's context ends if the handler runs inside it.
 type scope struct {
-	delivery Delivery
-	sub      *Subscription
-	parent   context.Context // values come from here
+	env          *Envelope
+	sub          *Subscription
+	parent       context.Context // values come from here
+	attempt      int32
+	redeliveries int32
 
 	entered atomic.Bool // the handler was called
-	late    bool        // it succeeded after its timeout
-
-	mu     sync.Mutex
-	inner  context.Context
-	cancel context.CancelCauseFunc
-	unlink func() bool // stops following the subscription's life
-	ended  bool
+	ended   atomic.Bool
+	late    bool // it succeeded after its timeout
+	inner   atomic.Pointer[cancellable]
 }
 
-type scopeKey struct{}
+// flow is what WithCorrelation adds to a context.
+type flow struct {
+	correlation string
+	cause       *scope // the handler it was called in, or nil
+}
+
+// flowKey is the one key for what a context says about the flow of events: a *scope or a *flow. To look
+// for a value takes as long as the context is deep.
+type flowKey struct{}
+
+func flowOf(ctx context.Context) (correlation string, cause *scope) {
+	switch v := ctx.Value(flowKey{}).(type) {
+	case *scope:
+		return v.env.CorrelationID, v
+	case *flow:
+		return v.correlation, v.cause
+	}
+	return "", nil
+}
 
 // scopeOf returns the attempt that ctx belongs to, or nil outside a handler.
 func scopeOf(ctx context.Context) *scope {
-	s, _ := ctx.Value(scopeKey{}).(*scope)
+	_, s := flowOf(ctx)
 	return s
+}
+
+// delivery is what FromContext shows of it.
+func (s *scope) delivery() *Delivery {
+	return &Delivery{Envelope: s.env, Subscriber: s.sub.name, Attempt: int(s.attempt), Redeliveries: int(s.redeliveries)}
 }
 
 // Value implements context.Context. A *int can be the key by which the context package finds the part
 // that can be cancelled, and its cause; no other look-up needs that part.
 func (s *scope) Value(key any) any {
 	switch key.(type) {
-	case scopeKey:
+	case flowKey:
 		return s
-	case correlationKey:
-		return &s.delivery.CorrelationID
 	case *int:
 		return s.cancellable().Value(key)
 	}
@@ -58,29 +76,44 @@ func (s *scope) Done() <-chan struct{} { return s.cancellable().Done() }
 // Err implements context.Context. An attempt that nobody can cancel but its subscription needs no more
 // than that to answer.
 func (s *scope) Err() error {
-	s.mu.Lock()
-	untouched := s.inner == nil && !s.ended && !s.sub.sync
-	s.mu.Unlock()
-	if untouched {
+	if s.inner.Load() == nil && !s.ended.Load() && !s.sub.sync {
 		return s.parent.Err()
 	}
 	return s.cancellable().Err()
 }
 
-func (s *scope) cancellable() context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inner == nil {
-		s.inner, s.cancel = context.WithCancelCause(s.parent)
-		switch {
-		case s.ended:
-			s.cancel(ErrDeliveryEnded)
-		case s.sub.sync: // its parent is the publisher's context; elsewhere it is the life itself
-			life, cancel := s.sub.life, s.cancel
-			s.unlink = context.AfterFunc(life, func() { cancel(context.Cause(life)) })
-		}
+// cancellable is the part of a context that can be cancelled, made when first asked for.
+type cancellable struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	unlink func() bool // stops following the subscription's life; or nil
+}
+
+func (c *cancellable) end() {
+	if c.unlink != nil {
+		c.unlink()
 	}
-	return s.inner
+	c.cancel(ErrDeliveryEnded)
+}
+
+func (s *scope) cancellable() *cancellable {
+	if c := s.inner.Load(); c != nil {
+		return c
+	}
+	c := &cancellable{}
+	c.Context, c.cancel = context.WithCancelCause(s.parent)
+	if s.sub.sync { // its parent is the publisher's context; elsewhere it is the life itself
+		life := s.sub.life
+		c.unlink = context.AfterFunc(life, func() { c.cancel(context.Cause(life)) })
+	}
+	if !s.inner.CompareAndSwap(nil, c) {
+		c.end()
+		return s.inner.Load()
+	}
+	if s.ended.Load() { // and end may have looked too early to see c
+		c.end()
+	}
+	return c
 }
 
 // inHandler reports whether ctx belongs to a handler, of any bus, that has not returned.
@@ -90,21 +123,12 @@ func inHandler(ctx context.Context) bool {
 }
 
 // alive reports whether the attempt still runs.
-func (s *scope) alive() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.ended
-}
+func (s *scope) alive() bool { return !s.ended.Load() }
 
 // end is called when the handler has returned; its context may outlive it in somebody's hands.
 func (s *scope) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended = true
-	if s.unlink != nil {
-		s.unlink()
-	}
-	if s.cancel != nil {
-		s.cancel(ErrDeliveryEnded)
+	s.ended.Store(true)
+	if c := s.inner.Load(); c != nil {
+		c.end()
 	}
 }

@@ -75,7 +75,7 @@ func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
 	if span.IsRecording() {
 		tr.id = p.env.CorrelationID // the first event of a flow is named as the flow
 		if cause := scopeOf(ctx); cause != nil {
-			tr.id, tr.cause = p.env.ID.String(), cause.delivery.name()
+			tr.id, tr.cause = p.env.ID.String(), cause.env.name()
 		} else if len(tr.id) != 36 {
 			tr.id = p.env.ID.String()
 		}

@@ -190,21 +190,21 @@ func (s *Subscription) EventType() string { return s.typ }
 func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
 
 // offer puts p into s's queue, or returns where its publisher has to wait for room.
-func (s *Subscription) offer(p parcel) (w *waiter, err error) {
+func (s *Subscription) offer(p parcel, inside bool) (w *waiter, err error) {
 	if s.fair != nil {
 		if p.claim, err = s.fair.claim(p.env); err != nil {
 			s.queue.count(func(st *Stats) { st.Refused++ })
 			return nil, err
 		}
 	}
-	w, dropped, err := s.queue.offer(p)
+	w, dropped, err := s.queue.offer(p, inside)
 	s.dropped(dropped)
 	return w, err
 }
 
 // submit puts p into s's queue, and waits for room if it must.
 func (s *Subscription) submit(ctx context.Context, p parcel) error {
-	w, err := s.offer(p)
+	w, err := s.offer(p, false)
 	if w == nil {
 		return err
 	}

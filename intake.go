@@ -1,0 +1,182 @@
+package jitney
+
+import "sync"
+
+// intake is where publishers leave deliveries for the workers of a queue. It has a lock of its own, so
+// that the two meet once in a batch and not at every event: a worker that has run out of work takes all
+// that has come in meanwhile.
+//
+// It can be short of what the queue knows, never wrong: room is how many deliveries may come in before
+// somebody has to ask the queue itself, under both locks. It is 0 whenever there is more to decide than
+// whether there is room.
+type intake struct {
+	_  [64]byte // publishers and workers write to different cache lines
+	mu sync.Mutex
+
+	list    []parcel
+	room    int
+	resting int // workers that wait for work; changed with both locks held
+
+	_ [64]byte
+}
+
+// put takes p on if that needs no asking.
+func (q *queue) put(p parcel) bool {
+	in := &q.intake
+	in.mu.Lock()
+	if in.room == 0 || p.again != nil {
+		in.mu.Unlock()
+		return false
+	}
+	in.room--
+	in.list = append(in.list, p)
+	wake := in.resting > 0
+	in.mu.Unlock()
+	if wake {
+		q.work.Signal()
+	}
+	return true
+}
+
+// both is the two locks of a queue as one. A worker goes to rest with both held, so whoever holds either
+// may wake it.
+type both struct{ q *queue }
+
+func (b both) Lock() {
+	b.q.mu.Lock()
+	b.q.intake.mu.Lock()
+}
+
+func (b both) Unlock() {
+	b.q.intake.mu.Unlock()
+	b.q.mu.Unlock()
+}
+
+// What follows is called with the queue's lock held.
+
+// admit puts p behind all that has been accepted.
+func (q *queue) admit(p parcel) {
+	if q.shares != nil { // whose turn it is depends on all there is
+		q.accept(p)
+		return
+	}
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.list = append(in.list, p)
+	if in.resting > 0 {
+		q.work.Signal()
+	}
+}
+
+// reckon works out how many deliveries may come in without asking.
+func (q *queue) reckon() {
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.room = q.roomWith(len(in.list))
+}
+
+func (q *queue) roomWith(coming int) int {
+	if q.outside != nil || len(q.room) > 0 || q.shares != nil {
+		return 0
+	}
+	return max(0, q.limit-q.stats.Queued-q.stats.Waiting-len(q.staged)-coming)
+}
+
+// pending is how many deliveries have been accepted and stand in no lane yet.
+func (q *queue) pending() int {
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(q.staged) + len(in.list)
+}
+
+// held is how many deliveries count against the bound.
+func (q *queue) held() int { return q.stats.Queued + q.stats.Waiting + q.pending() }
+
+// empty reports whether every delivery has ended, but for those that are parked.
+func (q *queue) empty() bool { return q.oldest == nil && q.pending() == 0 }
+
+// fetch puts deliveries that have come in into their lanes: the next one if there is but one lane, all if
+// there are several. It reports whether there were any.
+func (q *queue) fetch() bool {
+	if !q.keyed && q.single.head != nil {
+		return false // the lane waits, and what has come in can wait behind it
+	}
+	if len(q.staged) == 0 && !q.collect() {
+		return false
+	}
+	if q.keyed {
+		q.stage(len(q.staged))
+	} else {
+		q.stage(1)
+	}
+	return true
+}
+
+// collect takes over what is in the intake, once all that was taken over before stands in lanes.
+func (q *queue) collect() bool {
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.list) == 0 {
+		return false
+	}
+	q.stock, in.list = in.list, q.stock[:0]
+	q.staged = q.stock
+	in.room = q.roomWith(0)
+	return true
+}
+
+// stage puts the first n of what was taken over into their lanes.
+func (q *queue) stage(n int) {
+	for i := range n {
+		p := q.staged[i]
+		q.staged[i] = parcel{}
+		q.accept(p)
+	}
+	q.staged = q.staged[n:]
+	if len(q.staged) == 0 && cap(q.stock) > maxStock {
+		q.stock = nil // a burst has made it as large as this
+	}
+}
+
+// gather puts all that has been accepted into lanes, for those who have to see all of it.
+func (q *queue) gather() {
+	q.stage(len(q.staged))
+	if q.collect() {
+		q.stage(len(q.staged))
+	}
+}
+
+// gatherEvery is how many deliveries a queue with lanes takes, at most, before it looks at what has come in,
+// so that the events of one key do not wait for all those of another.
+const gatherEvery = 16
+
+// maxStock is how many places for deliveries a queue keeps for reuse, twice: 64 KiB.
+const maxStock = 1024
+
+// firstPending returns the oldest delivery that stands in no lane yet; there must be one.
+func (q *queue) firstPending() parcel {
+	if len(q.staged) > 0 {
+		return q.staged[0]
+	}
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.list[0]
+}
+
+// rest waits until there may be work.
+func (q *queue) rest() {
+	in := &q.intake
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.list) > 0 && !q.gate.shut && (q.keyed || q.single.head == nil) {
+		return // it came in just now
+	}
+	in.resting++
+	q.work.Wait()
+	in.resting--
+}
