@@ -87,7 +87,7 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 
 // Forward delivers an envelope that was made elsewhere, or that subscribers have refused before, as it
 // is: to the named subscribers, or, if none is named, to all subscribers of its event's type. It must have
-// an ID, a Version of at least 1, a Time, a CorrelationID, and the Type of its Event. Nobody may change
+// an ID, a Version of at least 1, a Time, and the Type of its Event. Nobody may change
 // env afterwards. The errors are those of Publish, ErrInvalidEnvelope, and ErrNoSubscription.
 func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string) error {
 	if err := b.admit(ctx, "forward", env); err != nil {

@@ -52,7 +52,7 @@ func TestQuietIsNotFooledByWorkThatMoves(t *testing.T) {
 
 func envelopeOf(b *Bus, e Event) *Envelope {
 	var p posting
-	if err := b.seal(context.Background(), e, time.Now(), &p); err != nil {
+	if err := b.seal(context.Background(), e, time.Now().UnixNano(), &p); err != nil {
 		panic(err)
 	}
 	return p.env

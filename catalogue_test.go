@@ -412,11 +412,10 @@ func TestSubscribingAfterShutdownIsClosed(t *testing.T) {
 func TestForwardSaysWhatAnEnvelopeLacks(t *testing.T) {
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		s := jitney.Subscribe(b, "s", ignore)
-		whole := jitney.Envelope{ID: uuid.New(), Type: "test.fact", Version: 1, Time: time.Now(), CorrelationID: "c", Event: fact{}}
+		whole := jitney.Envelope{ID: uuid.New(), Type: "test.fact", Version: 1, Time: time.Now(), Correlation: "c", Event: fact{}}
 		for what, spoil := range map[string]func(*jitney.Envelope){
 			"ID": func(e *jitney.Envelope) { e.ID = uuid.Nil }, "type": func(e *jitney.Envelope) { e.Type = "x" },
 			"version": func(e *jitney.Envelope) { e.Version = 0 }, "time": func(e *jitney.Envelope) { e.Time = time.Time{} },
-			"correlation": func(e *jitney.Envelope) { e.CorrelationID = "" },
 		} {
 			bad := whole
 			spoil(&bad)

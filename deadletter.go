@@ -164,7 +164,7 @@ func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLette
 		Attempts: e.file.attempts, History: e.file.history,
 	}
 	if e.again == nil {
-		l.ID = ids.next(now)
+		l.ID = ids.next(now.UnixNano())
 		return l
 	}
 	before := e.again.letter

@@ -148,12 +148,13 @@ func sleep(ctx, life context.Context, d time.Duration) error {
 
 // attempt calls the handler once, through the chain.
 func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
-	c := &scope{env: e.env, sub: s, parent: parent, attempt: int32(e.attempt())}
+	c := newScope(e.env, s)
+	c.parent, c.attempt = parent, int32(e.attempt())
 	if e.again != nil {
 		c.redeliveries = int32(e.again.letter.Redeliveries + 1)
 	}
 	defer c.end()
-	defer func() { r.entered, r.late = c.entered.Load(), c.late }()
+	defer func() { r.entered, r.late = c.is(scopeEntered), c.is(scopeLate) }()
 	defer containInto(&r.err)
 	r.err = s.handle(c, e.env.Event)
 	return r

@@ -121,7 +121,7 @@ func TestG9Context(t *testing.T) {
 			assert.Nil(t, ctx.Value(stranger{}))
 			assert.Equal(t, span.TraceID(), trace.SpanContextFromContext(ctx).TraceID())
 			d := jitney.FromContext(ctx)
-			assert.Equal(t, "request-1", d.CorrelationID)
+			assert.Equal(t, "request-1", d.CorrelationID())
 			assert.Equal(t, "s", d.Subscriber)
 			assert.Equal(t, 1, d.Attempt)
 			derived, cancel := context.WithCancel(ctx)

@@ -50,9 +50,9 @@ type Envelope struct {
 	Source string
 	// Key is what EventKey returned; "" without that method.
 	Key string
-	// CorrelationID is the same for all events of one flow. It is never empty on a published event: an
-	// event that starts a flow takes the id from its context (see WithCorrelation), or else its own ID.
-	CorrelationID string
+	// Correlation is what the flow is called that the event belongs to, if not by the event's own ID. An event
+	// that starts a flow takes it from its context (see WithCorrelation). Read it with CorrelationID.
+	Correlation string
 	// CausationID is the ID of the event whose handler published this one; uuid.Nil if none did.
 	CausationID uuid.UUID
 	// Hops counts the events in the chain of causes before this one; see WithHopLimit.
@@ -62,7 +62,15 @@ type Envelope struct {
 	// Event is the event itself, of the Go type it was published as.
 	Event Event
 
-	traced *traced // nil without a tracer
+	inner *inner // nil if it was not made by seal
+}
+
+// CorrelationID is the same for all events of one flow: Correlation, or else the event's own ID.
+func (e *Envelope) CorrelationID() string {
+	if e.Correlation == "" && e.ID != uuid.Nil {
+		return e.name()
+	}
+	return e.Correlation
 }
 
 // LogValue names the event in a log record. It shows neither payload nor key nor headers.
@@ -72,8 +80,8 @@ func (e *Envelope) LogValue() slog.Value {
 	}
 	return slog.GroupValue(
 		slog.String("type", e.Type),
-		slog.String("id", e.ID.String()),
-		slog.String("correlation_id", e.CorrelationID))
+		slog.String("id", e.name()),
+		slog.String("correlation_id", e.CorrelationID()))
 }
 
 // String names the event without its payload.
@@ -81,7 +89,7 @@ func (e *Envelope) String() string {
 	if e == nil {
 		return "<nil>"
 	}
-	return e.Type + " " + e.ID.String()
+	return e.Type + " " + e.name()
 }
 
 // GoString is String: %#v must not show the payload either.
@@ -100,16 +108,16 @@ type Delivery struct {
 }
 
 // FromContext returns the delivery that the handler called with ctx is working on. It is never nil:
-// outside a handler it has an empty Envelope, with the CorrelationID that WithCorrelation put into ctx.
+// outside a handler it has an empty Envelope, with the Correlation that WithCorrelation put into ctx.
 func FromContext(ctx context.Context) *Delivery {
 	correlation, s := flowOf(ctx)
 	if s != nil {
 		return s.delivery()
 	}
-	return &Delivery{Envelope: &Envelope{CorrelationID: correlation}}
+	return &Delivery{Envelope: &Envelope{Correlation: correlation}}
 }
 
-// WithCorrelation returns a context whose publishes carry id as their CorrelationID: an HTTP request's
+// WithCorrelation returns a context whose publishes carry id as their Correlation: an HTTP request's
 // id, say. Any string will do; "" is ignored. Within a handler it replaces the correlation id of the
 // event being handled.
 func WithCorrelation(ctx context.Context, id string) context.Context {
@@ -120,32 +128,31 @@ func WithCorrelation(ctx context.Context, id string) context.Context {
 }
 
 // seal makes the envelope of an event that is published with ctx at now, and puts it into p.
-func (b *Bus) seal(ctx context.Context, e Event, now time.Time, p *posting) (err error) {
+func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err error) {
 	defer containInto(&err)
 	r, err := b.routes.of(e)
 	if err != nil {
 		return err
 	}
-	env := newEnvelope(b.telemetry.tracer != nil)
-	env.ID, env.Type, env.Version, env.Time, env.Source, env.Event = ids.next(now), r.name, 1, now, b.source, e
-	describe(env, e)
-	var cause *scope
-	if env.CorrelationID, cause = flowOf(ctx); cause != nil {
-		env.CausationID = cause.env.ID
-		env.Hops = cause.env.Hops + 1
-		p.inside = cause.alive()
-	}
-	if env.CorrelationID == "" {
-		env.CorrelationID = idText(env.ID)
-	}
-	p.env, p.route = env, r
-	if t := b.telemetry.tracer; t != nil {
-		ctx = p.trace(ctx, t)
-	}
+	p.route = r
 	if b.telemetry.meter != nil {
 		r.published.Add(1)
 	}
+	if b.nobodyLooks(r) {
+		return b.glance(ctx, e, r)
+	}
+	env := newEnvelope(b.telemetry.tracer != nil)
+	env.ID, env.Type, env.Time, env.Source, env.Event = ids.next(now), r.name, time.Unix(0, now), b.source, e
+	cause := describe(ctx, env, e, r)
+	p.inside = cause != nil && cause.alive()
+	p.env = env
+	if t := b.telemetry.tracer; t != nil {
+		ctx = p.trace(ctx, t)
+	}
 	b.carry(ctx, env)
+	if len(b.hooks) == 0 {
+		return b.allowed(ctx, env)
+	}
 	for _, hook := range b.hooks {
 		if err := hook(ctx, env); err != nil {
 			return fmt.Errorf("refused by a publish hook: %w", err)
@@ -154,13 +161,36 @@ func (b *Bus) seal(ctx context.Context, e Event, now time.Time, p *posting) (err
 	return b.check(ctx, env, r)
 }
 
-// describe takes over into env what the event says of itself.
-func describe(env *Envelope, e Event) {
-	if v, ok := e.(versioned); ok {
-		env.Version = v.EventVersion()
+// nobodyLooks reports whether nobody would see the envelope of an event on route r: then none is made.
+func (b *Bus) nobodyLooks(r *route) bool {
+	return len(*r.subs.Load()) == 0 && len(b.hooks) == 0 && b.telemetry.tracer == nil && r.unheard.Load() > 0
+}
+
+// glance says what is wrong with an event that nobody hears.
+func (b *Bus) glance(ctx context.Context, e Event, r *route) error {
+	env := Envelope{Type: r.name}
+	describe(ctx, &env, e, r)
+	return b.allowed(ctx, &env)
+}
+
+// describe takes over into env what the event says of itself, and what ctx says of the flow. It returns the
+// delivery that is the cause, or nil.
+func describe(ctx context.Context, env *Envelope, e Event, r *route) (cause *scope) {
+	describeEvent(env, e, r)
+	if env.Correlation, cause = flowOf(ctx); cause != nil {
+		env.CausationID = cause.env.ID
+		env.Hops = cause.env.Hops + 1
 	}
-	if k, ok := e.(keyed); ok {
-		env.Key = k.EventKey()
+	return cause
+}
+
+func describeEvent(env *Envelope, e Event, r *route) {
+	env.Version = 1
+	if r.versioned {
+		env.Version = e.(versioned).EventVersion()
+	}
+	if r.keyed {
+		env.Key = e.(keyed).EventKey()
 	}
 }
 
@@ -172,11 +202,11 @@ func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope
 		return nil, err
 	}
 	env = copyEnvelope(old)
-	env.ID, env.CausationID = ids.next(time.Now()), old.ID
-	env.Type, env.Version, env.Key, env.Event = r.name, 1, "", e
-	describe(env, e)
-	if env.traced != nil {
-		env.traced = &traced{span: env.traced.span, route: r}
+	env.ID, env.CausationID = ids.next(b.clock.now()), old.ID
+	env.Type, env.Key, env.Event, env.Correlation = r.name, "", e, old.CorrelationID()
+	describeEvent(env, e, r)
+	if t := env.traced(); t != nil {
+		*t = traced{span: t.span, route: r}
 	}
 	return env, b.check(ctx, env, r)
 }
@@ -188,12 +218,17 @@ func (b *Bus) check(ctx context.Context, env *Envelope, r *route) error {
 		return fmt.Errorf("%w: no ID", ErrInvalidEnvelope)
 	case env.Type != r.name:
 		return fmt.Errorf("%w: Type is %q, the event's is %q", ErrInvalidEnvelope, clip(env.Type, maxName), r.name)
-	case env.Version < 1:
-		return fmt.Errorf("%w: version %d of %s", ErrInvalidEnvelope, env.Version, r.name)
-	case env.CorrelationID == "":
-		return fmt.Errorf("%w: no CorrelationID", ErrInvalidEnvelope)
 	case env.Time.IsZero():
 		return fmt.Errorf("%w: no Time", ErrInvalidEnvelope)
+	}
+	return b.allowed(ctx, env)
+}
+
+// allowed says what is wrong with what an event says of itself, and whether its flow may go on.
+func (b *Bus) allowed(ctx context.Context, env *Envelope) error {
+	switch {
+	case env.Version < 1:
+		return fmt.Errorf("%w: version %d of %s", ErrInvalidEnvelope, env.Version, env.Type)
 	case len(env.Key) > maxKey:
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrKeyTooLarge, len(env.Key), maxKey)
 	case env.Hops > b.hopLimit:
@@ -206,5 +241,5 @@ func (b *Bus) check(ctx context.Context, env *Envelope, r *route) error {
 func path(ctx context.Context, env *Envelope) string {
 	d := FromContext(ctx)
 	return fmt.Sprintf("%s would be hop %d of flow %q, published by %s while it handled %s",
-		env.Type, env.Hops, clip(env.CorrelationID, maxName), d.Subscriber, d.Type)
+		env.Type, env.Hops, clip(env.CorrelationID(), maxName), d.Subscriber, d.Type)
 }

@@ -16,7 +16,7 @@ func ExampleFromContext() {
 	})
 	jitney.Subscribe(b, "audit", func(ctx context.Context, _ jitney.Event) error {
 		d := jitney.FromContext(ctx)
-		fmt.Println(d.Type, "of flow", d.CorrelationID, "hop", d.Hops)
+		fmt.Println(d.Type, "of flow", d.CorrelationID(), "hop", d.Hops)
 		return nil
 	})
 

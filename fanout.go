@@ -80,14 +80,19 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 }
 
 // post hands out the postings one after the other.
-func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
+func (b *Bus) post(ctx context.Context, ps []posting, now int64) error {
 	var errs []error
-	for i, p := range ps {
+	for i := range ps {
+		p := &ps[i]
+		if p.env == nil {
+			p.route.unheard.Add(1)
+			continue
+		}
 		to := p.named
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env)
 		}
-		pc := parcel{env: p.env, at: now.UnixNano()}
+		pc := parcel{env: p.env, at: now}
 		var refusals []Refusal
 		if i > 0 && ctx.Err() != nil {
 			refusals = refuseAll(to, context.Cause(ctx))
@@ -108,7 +113,7 @@ func (b *Bus) post(ctx context.Context, ps []posting, now time.Time) error {
 }
 
 // within returns the context that synchronous subscribers handle p in.
-func (p posting) within(ctx context.Context) context.Context {
+func (p *posting) within(ctx context.Context) context.Context {
 	if p.ctx == nil {
 		return ctx
 	}

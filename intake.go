@@ -154,8 +154,8 @@ func (q *queue) gather() {
 // so that the events of one key do not wait for all those of another.
 const gatherEvery = 16
 
-// maxStock is how many places for deliveries a queue keeps for reuse, twice: 64 KiB.
-const maxStock = 1024
+// maxStock is how many places for deliveries a queue keeps for reuse, twice: 128 KiB at most.
+const maxStock = 2048
 
 // firstPending returns the oldest delivery that stands in no lane yet; there must be one.
 func (q *queue) firstPending() parcel {

@@ -101,7 +101,7 @@ func (s *Subscription) guard(h Handler) Handler {
 		if c == nil || c.sub != s || !c.alive() {
 			return ErrForeignContext
 		}
-		if c.entered.Swap(true) {
+		if c.set(scopeEntered) {
 			return ErrCalledTwice
 		}
 		defer containInto(&err)
@@ -122,7 +122,7 @@ func (s *Subscription) limit(next Handler) Handler {
 		}
 		if err == nil {
 			if c != nil {
-				c.late = true
+				c.set(scopeLate)
 			}
 			return nil
 		}

@@ -159,7 +159,7 @@ func TestAmendedLetterIsHandledInItsPlace(t *testing.T) {
 		assert.Equal(t, before.Envelope, l.Original)
 		assert.Equal(t, before.Envelope.ID, l.Envelope.CausationID)
 		assert.NotEqual(t, before.Envelope.ID, l.Envelope.ID)
-		assert.Equal(t, before.Envelope.CorrelationID, l.Envelope.CorrelationID)
+		assert.Equal(t, before.Envelope.CorrelationID(), l.Envelope.CorrelationID())
 		assert.Equal(t, "c", l.Envelope.Key)
 
 		l, err = b.Amend(t.Context(), l, fact{Key: "d", N: 101})

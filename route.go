@@ -27,11 +27,13 @@ func (rs *routes) init() {
 
 // route is where events of one Go type go.
 type route struct {
-	name    string
-	typ     reflect.Type
-	pointer bool
-	subs    atomic.Pointer[[]*Subscription] // in the order of Subscribe
-	unheard atomic.Uint64
+	name      string
+	typ       reflect.Type
+	pointer   bool
+	keyed     bool                            // has EventKey
+	versioned bool                            // has EventVersion
+	subs      atomic.Pointer[[]*Subscription] // in the order of Subscribe
+	unheard   atomic.Uint64
 
 	published     atomic.Uint64 // counted if somebody measures
 	publish, deal string        // names of spans
@@ -79,6 +81,7 @@ func (rs *routes) bindLocked(name string, typ reflect.Type) (*route, error) {
 		return nil, fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, typ)
 	}
 	r := &route{name: name, typ: typ, pointer: typ.Kind() == reflect.Pointer}
+	r.keyed, r.versioned = typ.Implements(reflect.TypeFor[keyed]()), typ.Implements(reflect.TypeFor[versioned]())
 	r.publish, r.deal = "publish "+name, "handle "+name
 	rs.names[name] = typ
 	rs.fill(r)

@@ -17,11 +17,32 @@ type scope struct {
 	parent       context.Context // values come from here
 	attempt      int32
 	redeliveries int32
+	state        atomic.Uint32 // of the bits below
+	inner        atomic.Pointer[cancellable]
+}
 
-	entered atomic.Bool // the handler was called
-	ended   atomic.Bool
-	late    bool // it succeeded after its timeout
-	inner   atomic.Pointer[cancellable]
+const (
+	scopeTaken   = 1 << iota // it has been given to an attempt
+	scopeEntered             // the handler was called
+	scopeLate                // it succeeded after its timeout
+	scopeEnded
+)
+
+func (s *scope) is(bit uint32) bool { return s.state.Load()&bit != 0 }
+
+// set sets bit, and reports whether it was set before.
+func (s *scope) set(bit uint32) bool { return s.state.Or(bit)&bit != 0 }
+
+// newScope returns a scope for an attempt to hand env to sub: the one that came with env, if it is free.
+func newScope(env *Envelope, sub *Subscription) *scope {
+	var s *scope
+	if i := env.inner; i != nil && !i.scope.is(scopeTaken) && !i.scope.set(scopeTaken) {
+		s = &i.scope
+	} else {
+		s = new(scope)
+	}
+	s.env, s.sub = env, sub
+	return s
 }
 
 // flow is what WithCorrelation adds to a context.
@@ -37,7 +58,7 @@ type flowKey struct{}
 func flowOf(ctx context.Context) (correlation string, cause *scope) {
 	switch v := ctx.Value(flowKey{}).(type) {
 	case *scope:
-		return v.env.CorrelationID, v
+		return v.env.CorrelationID(), v
 	case *flow:
 		return v.correlation, v.cause
 	}
@@ -46,8 +67,13 @@ func flowOf(ctx context.Context) (correlation string, cause *scope) {
 
 // scopeOf returns the attempt that ctx belongs to, or nil outside a handler.
 func scopeOf(ctx context.Context) *scope {
-	_, s := flowOf(ctx)
-	return s
+	switch v := ctx.Value(flowKey{}).(type) {
+	case *scope:
+		return v
+	case *flow:
+		return v.cause
+	}
+	return nil
 }
 
 // delivery is what FromContext shows of it.
@@ -76,7 +102,7 @@ func (s *scope) Done() <-chan struct{} { return s.cancellable().Done() }
 // Err implements context.Context. An attempt that nobody can cancel but its subscription needs no more
 // than that to answer.
 func (s *scope) Err() error {
-	if s.inner.Load() == nil && !s.ended.Load() && !s.sub.sync {
+	if s.inner.Load() == nil && s.alive() && !s.sub.sync {
 		return s.parent.Err()
 	}
 	return s.cancellable().Err()
@@ -110,7 +136,7 @@ func (s *scope) cancellable() *cancellable {
 		c.end()
 		return s.inner.Load()
 	}
-	if s.ended.Load() { // and end may have looked too early to see c
+	if !s.alive() { // and end may have looked too early to see c
 		c.end()
 	}
 	return c
@@ -123,11 +149,11 @@ func inHandler(ctx context.Context) bool {
 }
 
 // alive reports whether the attempt still runs.
-func (s *scope) alive() bool { return !s.ended.Load() }
+func (s *scope) alive() bool { return !s.is(scopeEnded) }
 
 // end is called when the handler has returned; its context may outlive it in somebody's hands.
 func (s *scope) end() {
-	s.ended.Store(true)
+	s.set(scopeEnded)
 	if c := s.inner.Load(); c != nil {
 		c.end()
 	}

@@ -70,14 +70,12 @@ func published(ctx context.Context, refusals []Refusal, err error) {
 func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
 	spanCtx, span := t.Start(ctx, p.route.publish)
 	p.ctx = spanCtx
-	tr := p.env.traced
+	tr := p.env.traced()
 	tr.span, tr.route = span.SpanContext(), p.route
 	if span.IsRecording() {
-		tr.id = p.env.CorrelationID // the first event of a flow is named as the flow
+		tr.id = p.env.name()
 		if cause := scopeOf(ctx); cause != nil {
-			tr.id, tr.cause = p.env.ID.String(), cause.env.name()
-		} else if len(tr.id) != 36 {
-			tr.id = p.env.ID.String()
+			tr.cause = cause.env.name()
 		}
 		label(span, p.env)
 	}
@@ -86,17 +84,17 @@ func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
 
 // name is the event's ID as text.
 func (e *Envelope) name() string {
-	if e.traced != nil && e.traced.id != "" {
-		return e.traced.id
+	if t := e.traced(); t != nil && t.id != "" {
+		return t.id
 	}
-	return e.ID.String()
+	return idText(e.ID)
 }
 
 func (e *Envelope) causeName() string {
-	if e.traced != nil && e.traced.cause != "" {
-		return e.traced.cause
+	if t := e.traced(); t != nil && t.cause != "" {
+		return t.cause
 	}
-	return e.CausationID.String()
+	return idText(e.CausationID)
 }
 
 // scratch holds lists of attributes while a span copies them.
@@ -107,7 +105,11 @@ func label(span trace.Span, e *Envelope, more ...attribute.KeyValue) {
 	room := scratch.Get().(*[9]attribute.KeyValue)
 	defer scratch.Put(room)
 	list := room[:0]
-	list = append(list, attrType.String(e.Type), attrID.String(e.name()), attrCorrelation.String(e.CorrelationID))
+	id, flow := e.name(), e.Correlation
+	if flow == "" {
+		flow = id
+	}
+	list = append(list, attrType.String(e.Type), attrID.String(id), attrCorrelation.String(flow))
 	if e.CausationID != uuid.Nil {
 		list = append(list, attrCausation.String(e.causeName()))
 	}
@@ -157,8 +159,8 @@ var start = time.Now()
 // handle begins the span of an attempt.
 func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, trace.Span) {
 	var name string
-	if env.traced != nil {
-		name = env.traced.route.deal
+	if t := env.traced(); t != nil {
+		name = t.route.deal
 	} else {
 		name = "handle " + env.Type
 	}

@@ -274,7 +274,7 @@ func TestFlushIsNotFooledByWorkThatMoves(t *testing.T) {
 			return b.Forward(ctx, jitney.FromContext(ctx).Envelope, next)
 		})
 	}
-	env := &jitney.Envelope{ID: uuid.New(), Type: "rig.tick", Version: 1, Time: time.Now(), CorrelationID: "c", Event: rigTick{}}
+	env := &jitney.Envelope{ID: uuid.New(), Type: "rig.tick", Version: 1, Time: time.Now(), Correlation: "c", Event: rigTick{}}
 	require.NoError(t, b.Forward(ctx, env, "s0"))
 	require.NoError(t, b.Flush(ctx))
 	assert.EqualValues(t, stops, made.Load())

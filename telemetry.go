@@ -57,6 +57,12 @@ var (
 	w3cBaggage propagation.Baggage
 )
 
+// inner is what an envelope has with it within the process, in one piece of memory.
+type inner struct {
+	scope  scope   // for the attempt that takes it first
+	traced *traced // nil without a tracer
+}
+
 // traced is an envelope's trace context, as it travels within the process.
 type traced struct {
 	span  trace.SpanContext
@@ -65,25 +71,40 @@ type traced struct {
 	id, cause string // the event's ID and its cause's as text; "" unless its publication is recorded
 }
 
-// newEnvelope returns an envelope, in one piece with its trace context if it is to have one.
+// newEnvelope returns an envelope, with its trace context if it is to have one.
 func newEnvelope(tracing bool) *Envelope {
 	if !tracing {
-		return &Envelope{}
+		all := &struct {
+			Envelope
+			inner
+		}{}
+		all.Envelope.inner = &all.inner
+		return &all.Envelope
 	}
-	both := &struct {
+	all := &struct {
 		Envelope
+		inner
 		traced
 	}{}
-	both.Envelope.traced = &both.traced
-	return &both.Envelope
+	all.Envelope.inner = &all.inner
+	all.inner.traced = &all.traced
+	return &all.Envelope
+}
+
+// traced is e's trace context; nil without a tracer.
+func (e *Envelope) traced() *traced {
+	if e.inner == nil {
+		return nil
+	}
+	return e.inner.traced
 }
 
 // carry writes ctx's trace context, and what is allowed of its baggage, into env.
 func (b *Bus) carry(ctx context.Context, env *Envelope) {
-	if env.traced != nil {
-		env.head(env.traced.span)
-	} else if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
-		env.head(sc)
+	if t := env.traced(); t != nil {
+		env.head(t.span)
+	} else if span := trace.SpanFromContext(ctx); span != noSpan {
+		env.head(span.SpanContext())
 	}
 	if len(b.telemetry.baggage) == 0 {
 		return
@@ -95,6 +116,9 @@ func (b *Bus) carry(ctx context.Context, env *Envelope) {
 		w3cBaggage.Inject(baggage.ContextWithBaggage(context.Background(), bag), propagation.MapCarrier(env.Headers))
 	}
 }
+
+// noSpan is what a context without a span gives.
+var noSpan = trace.SpanFromContext(context.Background())
 
 // head writes a sampled trace context into the headers.
 func (e *Envelope) head(sc trace.SpanContext) {
@@ -134,10 +158,10 @@ func (tel *telemetry) allowed(all baggage.Baggage) (some baggage.Baggage) {
 
 // carried returns parent with the trace context and the baggage that env came with.
 func (b *Bus) carried(parent context.Context, env *Envelope) context.Context {
-	switch {
-	case env.traced != nil && env.traced.span.IsValid():
-		parent = trace.ContextWithSpanContext(parent, env.traced.span)
-	case env.Headers["traceparent"] != "":
+	switch t := env.traced(); {
+	case t != nil && t.span.IsValid():
+		parent = trace.ContextWithSpanContext(parent, t.span)
+	case env.Headers != nil && env.Headers["traceparent"] != "":
 		parent = w3c.Extract(parent, propagation.MapCarrier(env.Headers))
 	}
 	if len(b.telemetry.baggage) == 0 || env.Headers["baggage"] == "" {

@@ -48,7 +48,7 @@ func letterOf(n int) jitney.DeadLetter {
 		History: []jitney.Attempt{{Number: 1, Time: at, Error: "card declined", Class: "*test.Declined"}},
 		Envelope: &jitney.Envelope{
 			ID: uuid.UUID{0: 1, 6: 0x70, 8: 0x80, 15: byte(n)}, Type: "jitneytest.happened", Version: 1,
-			Time: at, CorrelationID: "flow", Headers: map[string]string{"h": "v"}, Event: happened{n},
+			Time: at, Correlation: "flow", Headers: map[string]string{"h": "v"}, Event: happened{n},
 		},
 	}
 }

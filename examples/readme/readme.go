@@ -95,7 +95,7 @@ func DeadLetters(ctx context.Context, b *jitney.Bus) error {
 func Audit(b *jitney.Bus) {
 	jitney.Subscribe(b, "audit", func(ctx context.Context, e jitney.Event) error {
 		d := jitney.FromContext(ctx) // which event, which flow, which attempt
-		log.InfoContext(ctx, "heard", "type", d.Type, "id", d.ID, "flow", d.CorrelationID, "cause", d.CausationID)
+		log.InfoContext(ctx, "heard", "type", d.Type, "id", d.ID, "flow", d.CorrelationID(), "cause", d.CausationID)
 		return nil
 	})
 }

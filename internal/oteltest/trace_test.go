@@ -198,7 +198,7 @@ func TestForwardedEnvelopeGoesOnWithItsTrace(t *testing.T) {
 	var env jitney.Envelope
 	jitney.Subscribe(from.Bus, "s", func(ctx context.Context, _ placed) error {
 		e := jitney.FromContext(ctx).Envelope
-		env = jitney.Envelope{ID: e.ID, Type: e.Type, Version: 1, Time: e.Time, CorrelationID: e.CorrelationID, Headers: e.Headers, Event: e.Event}
+		env = jitney.Envelope{ID: e.ID, Type: e.Type, Version: 1, Time: e.Time, Correlation: e.Correlation, Headers: e.Headers, Event: e.Event}
 		return nil
 	})
 	require.NoError(t, from.Publish(t.Context(), placed{}))
