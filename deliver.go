@@ -148,16 +148,24 @@ func sleep(ctx, life context.Context, d time.Duration) error {
 
 // attempt calls the handler once, through the chain.
 func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
-	c := newScope(e.env, s)
-	c.parent, c.attempt = parent, int32(e.attempt())
+	c := e.scope
+	if e.scope = nil; c == nil {
+		c = new(scope)
+	}
+	c.env, c.sub, c.parent, c.attempt = e.env, s, parent, int32(e.attempt())
 	if e.again != nil {
 		c.redeliveries = int32(e.again.letter.Redeliveries + 1)
 	}
 	defer c.end()
-	defer func() { r.entered, r.late = c.is(scopeEntered), c.is(scopeLate) }()
-	defer containInto(&r.err)
-	r.err = s.handle(c, e.env.Event)
+	r.err = s.call(c, e.env.Event)
+	r.entered, r.late = c.entered(), c.late()
 	return r
+}
+
+// call calls the chain, whose middlewares are anybody's code.
+func (s *Subscription) call(ctx context.Context, e Event) (err error) {
+	defer containInto(&err)
+	return s.handle(ctx, e)
 }
 
 // judge says what becomes of e after an attempt. It looks into r's error, whose methods are anybody's

@@ -19,6 +19,7 @@ type entry struct {
 type parcel struct {
 	env   *Envelope
 	at    int64       // Unix ns
+	scope *scope      // for the first attempt; nil if there is none yet
 	again *redelivery // nil unless it comes from the dead letters
 	claim *claim      // nil unless WithFairShare
 }

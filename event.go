@@ -62,7 +62,7 @@ type Envelope struct {
 	// Event is the event itself, of the Go type it was published as.
 	Event Event
 
-	inner *inner // nil if it was not made by seal
+	traced *traced // nil without a tracer
 }
 
 // CorrelationID is the same for all events of one flow: Correlation, or else the event's own ID.
@@ -141,11 +141,10 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 	if b.nobodyLooks(r) {
 		return b.glance(ctx, e, r)
 	}
-	env := newEnvelope(b.telemetry.tracer != nil)
+	env := p.make(len(*r.subs.Load()), b.telemetry.tracer != nil)
 	env.ID, env.Type, env.Time, env.Source, env.Event = ids.next(now), r.name, time.Unix(0, now), b.source, e
 	cause := describe(ctx, env, e, r)
 	p.inside = cause != nil && cause.alive()
-	p.env = env
 	if t := b.telemetry.tracer; t != nil {
 		ctx = p.trace(ctx, t)
 	}
@@ -171,6 +170,33 @@ func (b *Bus) glance(ctx context.Context, e Event, r *route) error {
 	env := Envelope{Type: r.name}
 	describe(ctx, &env, e, r)
 	return b.allowed(ctx, &env)
+}
+
+// make makes an envelope, in one piece with its trace context if it is to have one, and with what its first
+// attempts need if only one subscriber hears it; for several, that is a second piece.
+func (p *posting) make(hearers int, tracing bool) *Envelope {
+	switch {
+	case tracing:
+		all := &struct {
+			Envelope
+			traced
+			scope [1]scope
+		}{}
+		all.Envelope.traced = &all.traced
+		p.env, p.scopes = &all.Envelope, all.scope[:]
+	case hearers == 1:
+		all := &struct {
+			Envelope
+			scope [1]scope
+		}{}
+		p.env, p.scopes = &all.Envelope, all.scope[:]
+	default:
+		p.env = &Envelope{}
+	}
+	if hearers > 1 {
+		p.scopes = make([]scope, hearers)
+	}
+	return p.env
 }
 
 // describe takes over into env what the event says of itself, and what ctx says of the flow. It returns the
@@ -205,8 +231,8 @@ func (b *Bus) reseal(ctx context.Context, old *Envelope, e Event) (env *Envelope
 	env.ID, env.CausationID = ids.next(b.clock.now()), old.ID
 	env.Type, env.Key, env.Event, env.Correlation = r.name, "", e, old.CorrelationID()
 	describeEvent(env, e, r)
-	if t := env.traced(); t != nil {
-		*t = traced{span: t.span, route: r}
+	if t := env.traced; t != nil {
+		env.traced = &traced{span: t.span, route: r}
 	}
 	return env, b.check(ctx, env, r)
 }

@@ -14,6 +14,7 @@ type posting struct {
 	route  *route
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
+	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer
 }
 
@@ -97,7 +98,7 @@ func (b *Bus) post(ctx context.Context, ps []posting, now int64) error {
 		if i > 0 && ctx.Err() != nil {
 			refusals = refuseAll(to, context.Cause(ctx))
 		} else {
-			refusals = b.fanOut(p.within(ctx), pc, to, p.inside, p.named != nil)
+			refusals = b.fanOut(p.within(ctx), pc, p, to)
 		}
 		if p.ctx != nil {
 			published(p.ctx, refusals, nil)
@@ -145,7 +146,8 @@ type full struct {
 // fanOut gives p to its subscribers: first to every queue that has room, then to the synchronous ones,
 // and at last it waits for the queues that were full. A subscription that was closed a moment ago does
 // not count, unless p is addressed to it by name.
-func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, inside, named bool) (refusals []Refusal) {
+func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscription) (refusals []Refusal) {
+	inside, named := of.inside, of.named != nil
 	refuse := func(s *Subscription, err error) {
 		if err != nil && (named || err != errLeft) {
 			refusals = append(refusals, Refusal{s.name, err})
@@ -153,11 +155,12 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, inside, 
 	}
 	var waits []full
 	syncs := false
-	for _, s := range to {
+	for i, s := range to {
 		if s.sync {
 			syncs = true
 			continue
 		}
+		p.scope = of.scopeFor(i)
 		w, err := s.offer(p, inside)
 		if w != nil {
 			waits = append(waits, full{s, w})
@@ -165,8 +168,9 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, inside, 
 		refuse(s, err)
 	}
 	if syncs {
-		for _, s := range to {
+		for i, s := range to {
 			if s.sync {
+				p.scope = of.scopeFor(i)
 				refuse(s, s.deliverSync(ctx, p, inside))
 			}
 		}
@@ -179,6 +183,14 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, to []*Subscription, inside, 
 		}
 	}
 	return refusals
+}
+
+// scopeFor returns the scope that has been made for the i-th subscriber, or nil.
+func (p *posting) scopeFor(i int) *scope {
+	if i < len(p.scopes) {
+		return &p.scopes[i]
+	}
+	return nil
 }
 
 // publishFailed says which event could not be published, and that none was.

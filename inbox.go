@@ -68,7 +68,7 @@ func (s *Subscription) deduplicate(next Handler) Handler {
 		err = contain(func() error {
 			return s.inbox.Run(ctx, key, func(ctx context.Context) error { return next(ctx, e) })
 		})
-		if err != nil && !c.is(scopeEntered) && !is(err, ErrDuplicate) && !is(err, ErrKeyReuse) {
+		if err != nil && !c.entered() && !is(err, ErrDuplicate) && !is(err, ErrKeyReuse) {
 			return &inboxError{err}
 		}
 		return err

@@ -101,7 +101,7 @@ func (s *Subscription) guard(h Handler) Handler {
 		if c == nil || c.sub != s || !c.alive() {
 			return ErrForeignContext
 		}
-		if c.set(scopeEntered) {
+		if !c.entering() {
 			return ErrCalledTwice
 		}
 		defer containInto(&err)
@@ -122,7 +122,7 @@ func (s *Subscription) limit(next Handler) Handler {
 		}
 		if err == nil {
 			if c != nil {
-				c.set(scopeLate)
+				c.state.Or(scopeLate)
 			}
 			return nil
 		}

@@ -17,32 +17,32 @@ type scope struct {
 	parent       context.Context // values come from here
 	attempt      int32
 	redeliveries int32
-	state        atomic.Uint32 // of the bits below
+	state        atomic.Uint32 // of what is below
 	inner        atomic.Pointer[cancellable]
 }
 
 const (
-	scopeTaken   = 1 << iota // it has been given to an attempt
-	scopeEntered             // the handler was called
-	scopeLate                // it succeeded after its timeout
-	scopeEnded
+	scopeEnded   = 1 << iota
+	scopeLate    // it succeeded after its timeout
+	scopeEntered // times this is how often the handler was called
 )
 
-func (s *scope) is(bit uint32) bool { return s.state.Load()&bit != 0 }
+// entering counts a call of the handler, and reports whether it is the first.
+func (s *scope) entering() bool { return s.state.Add(scopeEntered)/scopeEntered == 1 }
 
-// set sets bit, and reports whether it was set before.
-func (s *scope) set(bit uint32) bool { return s.state.Or(bit)&bit != 0 }
+func (s *scope) entered() bool { return s.state.Load() >= scopeEntered }
 
-// newScope returns a scope for an attempt to hand env to sub: the one that came with env, if it is free.
-func newScope(env *Envelope, sub *Subscription) *scope {
-	var s *scope
-	if i := env.inner; i != nil && !i.scope.is(scopeTaken) && !i.scope.set(scopeTaken) {
-		s = &i.scope
-	} else {
-		s = new(scope)
+func (s *scope) late() bool { return s.state.Load()&scopeLate != 0 }
+
+// alive reports whether the attempt still runs.
+func (s *scope) alive() bool { return s.state.Load()&scopeEnded == 0 }
+
+// end is called when the handler has returned; its context may outlive it in somebody's hands.
+func (s *scope) end() {
+	s.state.Or(scopeEnded)
+	if c := s.inner.Load(); c != nil {
+		c.end()
 	}
-	s.env, s.sub = env, sub
-	return s
 }
 
 // flow is what WithCorrelation adds to a context.
@@ -146,15 +146,4 @@ func (s *scope) cancellable() *cancellable {
 func inHandler(ctx context.Context) bool {
 	s := scopeOf(ctx)
 	return s != nil && s.alive()
-}
-
-// alive reports whether the attempt still runs.
-func (s *scope) alive() bool { return !s.is(scopeEnded) }
-
-// end is called when the handler has returned; its context may outlive it in somebody's hands.
-func (s *scope) end() {
-	s.set(scopeEnded)
-	if c := s.inner.Load(); c != nil {
-		c.end()
-	}
 }

@@ -70,7 +70,7 @@ func published(ctx context.Context, refusals []Refusal, err error) {
 func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
 	spanCtx, span := t.Start(ctx, p.route.publish)
 	p.ctx = spanCtx
-	tr := p.env.traced()
+	tr := p.env.traced
 	tr.span, tr.route = span.SpanContext(), p.route
 	if span.IsRecording() {
 		tr.id = p.env.name()
@@ -84,14 +84,14 @@ func (p *posting) trace(ctx context.Context, t *tracer) context.Context {
 
 // name is the event's ID as text.
 func (e *Envelope) name() string {
-	if t := e.traced(); t != nil && t.id != "" {
+	if t := e.traced; t != nil && t.id != "" {
 		return t.id
 	}
 	return idText(e.ID)
 }
 
 func (e *Envelope) causeName() string {
-	if t := e.traced(); t != nil && t.cause != "" {
+	if t := e.traced; t != nil && t.cause != "" {
 		return t.cause
 	}
 	return idText(e.CausationID)
@@ -159,7 +159,7 @@ var start = time.Now()
 // handle begins the span of an attempt.
 func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, trace.Span) {
 	var name string
-	if t := env.traced(); t != nil {
+	if t := env.traced; t != nil {
 		name = t.route.deal
 	} else {
 		name = "handle " + env.Type

@@ -57,12 +57,6 @@ var (
 	w3cBaggage propagation.Baggage
 )
 
-// inner is what an envelope has with it within the process, in one piece of memory.
-type inner struct {
-	scope  scope   // for the attempt that takes it first
-	traced *traced // nil without a tracer
-}
-
 // traced is an envelope's trace context, as it travels within the process.
 type traced struct {
 	span  trace.SpanContext
@@ -71,37 +65,9 @@ type traced struct {
 	id, cause string // the event's ID and its cause's as text; "" unless its publication is recorded
 }
 
-// newEnvelope returns an envelope, with its trace context if it is to have one.
-func newEnvelope(tracing bool) *Envelope {
-	if !tracing {
-		all := &struct {
-			Envelope
-			inner
-		}{}
-		all.Envelope.inner = &all.inner
-		return &all.Envelope
-	}
-	all := &struct {
-		Envelope
-		inner
-		traced
-	}{}
-	all.Envelope.inner = &all.inner
-	all.inner.traced = &all.traced
-	return &all.Envelope
-}
-
-// traced is e's trace context; nil without a tracer.
-func (e *Envelope) traced() *traced {
-	if e.inner == nil {
-		return nil
-	}
-	return e.inner.traced
-}
-
 // carry writes ctx's trace context, and what is allowed of its baggage, into env.
 func (b *Bus) carry(ctx context.Context, env *Envelope) {
-	if t := env.traced(); t != nil {
+	if t := env.traced; t != nil {
 		env.head(t.span)
 	} else if span := trace.SpanFromContext(ctx); span != noSpan {
 		env.head(span.SpanContext())
@@ -158,7 +124,7 @@ func (tel *telemetry) allowed(all baggage.Baggage) (some baggage.Baggage) {
 
 // carried returns parent with the trace context and the baggage that env came with.
 func (b *Bus) carried(parent context.Context, env *Envelope) context.Context {
-	switch t := env.traced(); {
+	switch t := env.traced; {
 	case t != nil && t.span.IsValid():
 		parent = trace.ContextWithSpanContext(parent, t.span)
 	case env.Headers != nil && env.Headers["traceparent"] != "":
