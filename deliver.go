@@ -96,11 +96,8 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) e
 	if err != nil {
 		return err
 	}
-	s.workers.Add(1) // Shutdown and Close wait for it as for a worker
 	settled := false
 	defer func() {
-		defer s.bus.bell.ring()
-		defer s.workers.Add(-1)
 		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
 			s.settleSync(e, s.giveUp(ctx, e, &PanicError{Goexit: true, Stack: stack()}))
 		}
@@ -126,7 +123,7 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) e
 
 func (s *Subscription) settleSync(e *entry, v verdict) {
 	r := e.again
-	s.queue.settle(e, v)
+	s.queue.finish(e, v)
 	if r != nil {
 		s.bus.redelivered(r)
 	}
@@ -158,7 +155,7 @@ func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
 	}
 	defer c.end()
 	r.err = s.call(c, e.env.Event)
-	r.entered, r.late = c.entered(), c.late()
+	r.entered, r.late = s.plain || c.entered(), c.late()
 	return r
 }
 

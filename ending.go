@@ -65,6 +65,13 @@ func (q *queue) over() bool {
 	return q.empty() || q.halted || q.idle()
 }
 
+// busy reports whether any handler runs, or its publisher waits to run it again.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stats.Running > 0 || q.callers > 0
+}
+
 // look returns a number that rises whenever there is something new to do, and whether nothing is left to do.
 func (q *queue) look(leaveHeld bool) (reasons uint64, still bool) {
 	q.mu.Lock()

@@ -15,7 +15,8 @@ type intake struct {
 
 	list    []parcel
 	room    int
-	resting int // workers that wait for work; changed with both locks held
+	resting int  // workers that wait for work; changed with both locks held
+	woken   bool // one of them has been woken, and is not there yet
 
 	_ [64]byte
 }
@@ -30,7 +31,8 @@ func (q *queue) put(p parcel) bool {
 	}
 	in.room--
 	in.list = append(in.list, p)
-	wake := in.resting > 0
+	wake := in.resting > 0 && !in.woken
+	in.woken = in.woken || wake
 	in.mu.Unlock()
 	if wake {
 		q.work.Signal()
@@ -99,20 +101,19 @@ func (q *queue) held() int { return q.stats.Queued + q.stats.Waiting + q.pending
 func (q *queue) empty() bool { return q.oldest == nil && q.pending() == 0 }
 
 // fetch puts deliveries that have come in into their lanes: the next one if there is but one lane, all if
-// there are several. It reports whether there were any.
-func (q *queue) fetch() bool {
+// there are several. It returns the lane whose turn it is then, or nil.
+func (q *queue) fetch() *lane {
 	if !q.keyed && q.single.head != nil {
-		return false // the lane waits, and what has come in can wait behind it
+		return nil // the lane waits, and what has come in can wait behind it
 	}
 	if len(q.staged) == 0 && !q.collect() {
-		return false
+		return nil
 	}
 	if q.keyed {
 		q.stage(len(q.staged))
-	} else {
-		q.stage(1)
+		return q.pop()
 	}
-	return true
+	return q.place(q.next())
 }
 
 // collect takes over what is in the intake, once all that was taken over before stands in lanes.
@@ -131,15 +132,20 @@ func (q *queue) collect() bool {
 
 // stage puts the first n of what was taken over into their lanes.
 func (q *queue) stage(n int) {
-	for i := range n {
-		p := q.staged[i]
-		q.staged[i] = parcel{}
-		q.accept(p)
+	for range n {
+		q.accept(q.next())
 	}
-	q.staged = q.staged[n:]
+}
+
+// next takes the first of what was taken over.
+func (q *queue) next() parcel {
+	p := q.staged[0]
+	q.staged[0] = parcel{}
+	q.staged = q.staged[1:]
 	if len(q.staged) == 0 && cap(q.stock) > maxStock {
 		q.stock = nil // a burst has made it as large as this
 	}
+	return p
 }
 
 // gather puts all that has been accepted into lanes, for those who have to see all of it.
@@ -179,4 +185,5 @@ func (q *queue) rest() {
 	in.resting++
 	q.work.Wait()
 	in.resting--
+	in.woken = false
 }

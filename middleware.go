@@ -81,6 +81,9 @@ func stack() []byte {
 
 // chain wraps h in everything that one attempt goes through.
 func (s *Subscription) chain(h Handler, own []Middleware) Handler {
+	if s.plain = len(own) == 0 && s.inbox == nil && s.timeout == 0; s.plain {
+		return h // nothing is around it but call's barrier
+	}
 	h = s.guard(h)
 	if s.inbox != nil {
 		h = s.deduplicate(h)

@@ -51,6 +51,7 @@ type queue struct {
 	frees          int
 	stats          Stats
 
+	callers         int   // publishers that have begun a delivery, and not settled it: of a synchronous subscription
 	outside, inside error // what publishers, and publishing handlers, are refused with; nil lets them in
 	halted          bool  // workers take no more
 	watchdog        watchdog
@@ -126,6 +127,7 @@ func (q *queue) begin(p parcel, inside bool) (*entry, error) {
 	}
 	e := q.enter(p)
 	q.stats.Running++
+	q.callers++
 	e.state = running
 	q.watchdog.arm()
 	return e, nil
@@ -150,6 +152,14 @@ func (q *queue) turn(e *entry, v verdict) *entry {
 func (q *queue) settle(e *entry, v verdict) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.settleLocked(e, v)
+}
+
+// finish is settle for a synchronous subscription.
+func (q *queue) finish(e *entry, v verdict) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.callers--
 	q.settleLocked(e, v)
 }
 
@@ -207,14 +217,15 @@ func (q *queue) takeLocked() *entry {
 			if q.taken++; q.taken%gatherEvery == 0 && q.keyed {
 				q.gather()
 			}
-			if l := q.pop(); l != nil {
+			l := q.pop()
+			if l == nil {
+				l = q.fetch()
+			}
+			if l != nil {
 				if len(q.parking.byKey) > 0 && q.divert(l) {
 					continue
 				}
 				return q.start(l)
-			}
-			if q.fetch() {
-				continue
 			}
 		}
 		if q.inside != nil && q.empty() {
@@ -289,6 +300,13 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 }
 
 func (q *queue) accept(p parcel) {
+	if l := q.place(p); l.state == laneIdle {
+		q.push(l)
+	}
+}
+
+// place puts p at the end of its lane.
+func (q *queue) place(p parcel) *lane {
 	e := q.enter(p)
 	q.stats.Queued++
 	l := q.laneOf(e)
@@ -299,9 +317,7 @@ func (q *queue) accept(p parcel) {
 		l.tail.next = e
 	}
 	l.tail = e
-	if l.state == laneIdle {
-		q.push(l)
-	}
+	return l
 }
 
 // dropOldest gives up the oldest delivery that does not run, of p's share if there are shares and it has

@@ -204,7 +204,7 @@ func (b *Bus) mercy(patient context.Context) (over <-chan struct{}, stop func())
 // ended reports whether only workers are left whose handlers do not return.
 func ended(subs []*Subscription) bool {
 	for _, s := range subs {
-		if s.Stats().Running > 0 || s.workers.Load() > 0 {
+		if s.workers.Load() > 0 || s.queue.busy() {
 			return false
 		}
 	}

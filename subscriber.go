@@ -34,6 +34,7 @@ type Subscription struct {
 	queuedOption  []metric.RecordOption
 
 	handle  Handler // the whole chain
+	plain   bool    // it is but the handler
 	queue   queue
 	workers atomic.Int32 // goroutines that run
 

@@ -5,7 +5,7 @@ func TestTry(t *testing.T) {
 	if os.Getenv("BALLAST")!="" { keep = make([]byte, 64<<20) }
 	for range 3 {
 	for _, sys := range Systems() {
-		if !strings.Contains(os.Getenv("TRY"), sys.Name) { continue }
+		if !strings.Contains("|"+os.Getenv("TRY")+"|", "|"+sys.Name+"|") { continue }
 		fmt.Printf("%-26s", sys.Name)
 		for _, s := range Scenarios {
 			if w := os.Getenv("SCEN"); w != "" && w != s.Name { continue }
