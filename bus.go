@@ -82,7 +82,7 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 			return publishFailed(e, i, len(events), err)
 		}
 	}
-	return b.post(ctx, ps, now)
+	return b.post(ctx, ps)
 }
 
 // Forward delivers an envelope that was made elsewhere, or that subscribers have refused before, as it
@@ -97,7 +97,7 @@ func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string)
 	if err != nil {
 		return fmt.Errorf("jitney: forward %s: %w", env, err)
 	}
-	return b.post(ctx, []posting{p}, b.clock.now())
+	return b.post(ctx, []posting{p})
 }
 
 // Subscriptions returns the open subscriptions in the order they were made.

@@ -163,11 +163,11 @@ func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLette
 		Envelope: e.env, Subscriber: s.name, Reason: reason, Time: now,
 		Attempts: e.file.attempts, History: e.file.history,
 	}
-	if e.again == nil {
+	if e.again() == nil {
 		l.ID = ids.next(now.UnixNano())
 		return l
 	}
-	before := e.again.letter
+	before := e.again().letter
 	l.ID = before.ID
 	l.Attempts += before.Attempts
 	l.Redeliveries = before.Redeliveries + 1

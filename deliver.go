@@ -59,7 +59,7 @@ func (s *Subscription) work(e *entry, lost error) {
 
 // turn settles e and takes the next delivery.
 func (s *Subscription) turn(e *entry, v verdict) *entry {
-	r := e.again
+	r := e.again()
 	if r == nil || !v.ending.final() {
 		return s.queue.turn(e, v)
 	}
@@ -122,7 +122,7 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) e
 }
 
 func (s *Subscription) settleSync(e *entry, v verdict) {
-	r := e.again
+	r := e.again()
 	s.queue.finish(e, v)
 	if r != nil {
 		s.bus.redelivered(r)
@@ -150,8 +150,8 @@ func (s *Subscription) attempt(parent context.Context, e *entry) (r result) {
 		c = new(scope)
 	}
 	c.env, c.sub, c.parent, c.attempt = e.env, s, parent, int32(e.attempt())
-	if e.again != nil {
-		c.redeliveries = int32(e.again.letter.Redeliveries + 1)
+	if e.again() != nil {
+		c.redeliveries = int32(e.again().letter.Redeliveries + 1)
 	}
 	defer c.end()
 	r.err = s.call(c, e.env.Event)
@@ -253,8 +253,8 @@ func (e *entry) open() *file {
 
 // finish is the one way to the end of a delivery: what came from a dead letter goes back to it.
 func (s *Subscription) finish(e *entry, v verdict, err error) verdict {
-	if e.again != nil {
-		s.answer(e.again, v, err)
+	if e.again() != nil {
+		s.answer(e.again(), v, err)
 	}
 	return v
 }

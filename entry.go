@@ -1,5 +1,7 @@
 package jitney
 
+import "time"
+
 // entry is one delivery on its way through a queue. Only the worker that runs it touches file.
 type entry struct {
 	parcel
@@ -18,10 +20,42 @@ type entry struct {
 // parcel is what is asked of a queue.
 type parcel struct {
 	env   *Envelope
-	at    int64       // Unix ns
-	scope *scope      // for the first attempt; nil if there is none yet
-	again *redelivery // nil unless it comes from the dead letters
-	claim *claim      // nil unless WithFairShare
+	scope *scope // for the first attempt; nil if there is none yet
+	rare  *rare  // nil for a plain publication
+}
+
+// rare is what most parcels do not have.
+type rare struct {
+	at    time.Time   // when it was accepted, if not at the event's time
+	again *redelivery // if it comes from the dead letters
+	claim *claim      // if there is WithFairShare
+}
+
+func (p parcel) at() time.Time {
+	if p.rare != nil && !p.rare.at.IsZero() {
+		return p.rare.at
+	}
+	return p.env.Time
+}
+
+func (p parcel) again() *redelivery {
+	if p.rare == nil {
+		return nil
+	}
+	return p.rare.again
+}
+
+func (p parcel) claim() *claim {
+	if p.rare == nil {
+		return nil
+	}
+	return p.rare.claim
+}
+
+// claiming returns p with a claim.
+func (p parcel) claiming(c *claim) parcel {
+	p.rare = &rare{at: p.at(), again: p.again(), claim: c}
+	return p
 }
 
 type state uint8
@@ -33,7 +67,7 @@ const (
 	parked
 )
 
-// maxFree is how many entries a queue keeps for reuse: 80 KiB of them.
+// maxFree is how many entries a queue keeps for reuse: 96 KiB of them.
 const maxFree = 1024
 
 // What follows is called with the queue's lock held.
@@ -50,7 +84,7 @@ func (q *queue) enter(p parcel) *entry {
 	e.parcel = p
 	q.stats.Accepted++
 	if q.shares != nil {
-		e.share = q.shares.enter(p.claim)
+		e.share = q.shares.enter(p.claim())
 	}
 	e.older = q.newest
 	if q.newest == nil {
@@ -65,7 +99,7 @@ func (q *queue) enter(p parcel) *entry {
 // enterFirst puts e back on the books, as the oldest.
 func (q *queue) enterFirst(e *entry) {
 	if q.shares != nil {
-		e.share = q.shares.enter(e.claim)
+		e.share = q.shares.enter(e.claim())
 	}
 	e.newer = q.oldest
 	if q.oldest == nil {

@@ -14,6 +14,7 @@ type posting struct {
 	route  *route
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
+	rare   *rare           // of an envelope that was made elsewhere
 	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer
 }
@@ -59,7 +60,7 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 	if env == nil {
 		return p, fmt.Errorf("%w: it is nil", ErrInvalidEnvelope)
 	}
-	p.env, p.inside = env, inHandler(ctx)
+	p.env, p.inside, p.rare = env, inHandler(ctx), &rare{at: time.Now()}
 	err = contain(func() (err error) { p.route, err = b.routes.of(env.Event); return err })
 	if err != nil {
 		return p, err
@@ -81,7 +82,7 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 }
 
 // post hands out the postings one after the other.
-func (b *Bus) post(ctx context.Context, ps []posting, now int64) error {
+func (b *Bus) post(ctx context.Context, ps []posting) error {
 	var errs []error
 	for i := range ps {
 		p := &ps[i]
@@ -93,7 +94,7 @@ func (b *Bus) post(ctx context.Context, ps []posting, now int64) error {
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env)
 		}
-		pc := parcel{env: p.env, at: now}
+		pc := parcel{env: p.env, rare: p.rare}
 		var refusals []Refusal
 		if i > 0 && ctx.Err() != nil {
 			refusals = refuseAll(to, context.Cause(ctx))

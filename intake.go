@@ -25,7 +25,7 @@ type intake struct {
 func (q *queue) put(p parcel) bool {
 	in := &q.intake
 	in.mu.Lock()
-	if in.room == 0 || p.again != nil {
+	if in.room == 0 || p.again() != nil {
 		in.mu.Unlock()
 		return false
 	}
@@ -140,8 +140,10 @@ func (q *queue) stage(n int) {
 // next takes the first of what was taken over.
 func (q *queue) next() parcel {
 	p := q.staged[0]
-	q.staged[0] = parcel{}
 	q.staged = q.staged[1:]
+	if used := len(q.stock) - len(q.staged); used%letGo == 0 || len(q.staged) == 0 {
+		clear(q.stock[max(0, used-letGo):used])
+	}
 	if len(q.staged) == 0 && cap(q.stock) > maxStock {
 		q.stock = nil // a burst has made it as large as this
 	}
@@ -156,11 +158,15 @@ func (q *queue) gather() {
 	}
 }
 
+// letGo is how many events a queue keeps from the garbage collector after they have been handled, at most: to
+// clear each place by itself would bring its cache line back and forth between publisher and worker.
+const letGo = 64
+
 // gatherEvery is how many deliveries a queue with lanes takes, at most, before it looks at what has come in,
 // so that the events of one key do not wait for all those of another.
 const gatherEvery = 16
 
-// maxStock is how many places for deliveries a queue keeps for reuse, twice: 128 KiB at most.
+// maxStock is how many places for deliveries a queue keeps for reuse, twice: 96 KiB at most.
 const maxStock = 2048
 
 // firstPending returns the oldest delivery that stands in no lane yet; there must be one.

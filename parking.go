@@ -46,8 +46,8 @@ type parking struct {
 type parkKey struct{ key, share string }
 
 func parkKeyOf(e *entry) parkKey {
-	if e.env.Key == "" && e.claim != nil {
-		return parkKey{share: e.claim.share}
+	if e.env.Key == "" && e.claim() != nil {
+		return parkKey{share: e.claim().share}
 	}
 	return parkKey{key: e.env.Key}
 }
@@ -72,7 +72,7 @@ func (p *parking) parks() []*park {
 
 // of returns the park that e is in, or ought to be, or nil.
 func (p *parking) of(e *entry) *park {
-	if len(p.byKey) == 0 || e.again != nil {
+	if len(p.byKey) == 0 || e.again() != nil {
 		return nil
 	}
 	return p.byKey[parkKeyOf(e)]
@@ -85,7 +85,7 @@ func (p *parking) of(e *entry) *park {
 func (q *queue) divert(l *lane) bool {
 	e := l.head
 	p := q.parking.byKey[parkKeyOf(e)]
-	if p == nil || e.again != nil {
+	if p == nil || e.again() != nil {
 		return false
 	}
 	if q.stats.Parked >= q.parking.limit {
@@ -121,7 +121,7 @@ func (q *queue) divert(l *lane) bool {
 // waited for.
 func (q *queue) stand(e *entry, v verdict) {
 	switch {
-	case v.ending == dead && e.again == nil:
+	case v.ending == dead && e.again() == nil:
 		p := &park{letter: e.file.letter.ID, key: parkKeyOf(e), since: e.file.letter.Time}
 		if q.parking.byKey == nil {
 			q.parking.byKey = make(map[parkKey]*park)
@@ -129,8 +129,8 @@ func (q *queue) stand(e *entry, v verdict) {
 		}
 		q.parking.byKey[p.key] = p
 		q.parking.byLetter[p.letter] = p
-	case v.ending != dead && e.again != nil:
-		q.release(e.again.letter.ID)
+	case v.ending != dead && e.again() != nil:
+		q.release(e.again().letter.ID)
 	}
 }
 

@@ -3,7 +3,6 @@ package jitney
 import (
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Overflow says what a full queue does with one more event.
@@ -86,7 +85,7 @@ func (q *queue) offer(p parcel, inside bool) (w *waiter, dropped *entry, err err
 		err = q.inside
 	case !inside && q.outside != nil:
 		err = q.outside
-	case p.again != nil && q.parking.limit > 0:
+	case p.again() != nil && q.parking.limit > 0:
 		q.overtake(p)
 	case held < q.limit && (len(q.room) == 0 || inside), q.owes(p, held):
 		q.admit(p)
@@ -202,9 +201,9 @@ func (q *queue) snapshot() Stats {
 		s.Breaker = b.state
 	}
 	if q.oldest != nil {
-		s.Oldest = time.Unix(0, q.oldest.at)
+		s.Oldest = q.oldest.at()
 	} else if n > 0 {
-		s.Oldest = time.Unix(0, q.firstPending().at)
+		s.Oldest = q.firstPending().at()
 	}
 	return s
 }
@@ -329,7 +328,7 @@ func (q *queue) dropOldest(p parcel) *entry {
 		e = e.newer
 	}
 	if q.shares != nil {
-		e = q.shares.oldest(e, p.claim)
+		e = q.shares.oldest(e, p.claim())
 	}
 	l := e.lane
 	q.unlane(e)

@@ -72,7 +72,7 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 		return nil, err
 	}
 	r = &redelivery{letter: letter, done: make(chan struct{})}
-	p := parcel{env: letter.Envelope, at: time.Now().UnixNano(), again: r}
+	p := parcel{env: letter.Envelope, rare: &rare{at: time.Now(), again: r}}
 	if s.sync {
 		// The handler's error comes back as the redelivery's result.
 		err := s.deliverSync(ctx, p, false)

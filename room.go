@@ -36,7 +36,7 @@ func (q *queue) grant(s *share) {
 	if s == nil {
 		return
 	}
-	i := slices.IndexFunc(q.room, func(w *waiter) bool { return w.claim.share == s.name })
+	i := slices.IndexFunc(q.room, func(w *waiter) bool { return w.claim().share == s.name })
 	if i >= 0 && q.owes(q.room[i].parcel, q.held()) {
 		q.letIn(i)
 	}

@@ -88,7 +88,7 @@ func (ss *shares) push(l *lane) {
 	s.ready.push(l)
 	switch {
 	case s.inRing:
-	case s.turn && s.credit >= l.head.claim.cost:
+	case s.turn && s.credit >= l.head.claim().cost:
 		ss.insert(s)
 	default:
 		s.turn = false
@@ -143,7 +143,7 @@ func (l *lane) cost() int {
 	if l.head == nil {
 		return 0
 	}
-	return l.head.claim.cost
+	return l.head.claim().cost
 }
 
 func (ss *shares) insert(s *share) {
@@ -179,7 +179,7 @@ func (q *queue) owes(p parcel, held int) bool {
 	if q.shares == nil || held >= 2*q.limit {
 		return false
 	}
-	s := q.shares.byName[p.claim.share]
+	s := q.shares.byName[p.claim().share]
 	if s == nil {
 		return q.limit/(len(q.shares.byName)+1) > 0
 	}

@@ -228,8 +228,8 @@ func (s *Subscription) unhandled() (list []Unhandled) {
 			if e.file != nil && !s.sync { // a synchronous delivery's file is its publisher's, also while it waits
 				u.Attempts, u.Err = e.file.attempts, e.file.last
 			}
-			if e.again != nil {
-				redeliveries = append(redeliveries, e.again)
+			if e.again() != nil {
+				redeliveries = append(redeliveries, e.again())
 			}
 		}
 		list = append(list, u)

@@ -148,7 +148,7 @@ func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 	if o.meter != nil {
 		o.begin = time.Since(start)
 		if o.number == 1 && !o.s.sync {
-			o.meter.waited(o.ctx, o.s, start.Add(o.begin).Sub(time.Unix(0, e.at)))
+			o.meter.waited(o.ctx, o.s, start.Add(o.begin).Sub(e.at()))
 		}
 	}
 }
@@ -188,8 +188,8 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 
 // describe says what attempt it was, and how it ended.
 func (o *observation) describe(e *entry, outcome string) {
-	if e.again != nil {
-		o.span.SetAttributes(attrRedeliveries.Int(e.again.letter.Redeliveries + 1))
+	if e.again() != nil {
+		o.span.SetAttributes(attrRedeliveries.Int(e.again().letter.Redeliveries + 1))
 	}
 	label(o.span, e.env, attrSubscriber.String(o.s.name), attrOutcome.String(outcome), attrAttempt.Int(o.number))
 }

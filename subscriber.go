@@ -193,10 +193,12 @@ func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
 // offer puts p into s's queue, or returns where its publisher has to wait for room.
 func (s *Subscription) offer(p parcel, inside bool) (w *waiter, err error) {
 	if s.fair != nil {
-		if p.claim, err = s.fair.claim(p.env); err != nil {
+		claim, err := s.fair.claim(p.env)
+		if err != nil {
 			s.queue.count(func(st *Stats) { st.Refused++ })
 			return nil, err
 		}
+		p = p.claiming(claim)
 	}
 	w, dropped, err := s.queue.offer(p, inside)
 	s.dropped(dropped)
@@ -219,8 +221,8 @@ func (s *Subscription) dropped(e *entry) {
 	if e == nil {
 		return
 	}
-	if e.again != nil {
-		s.bus.conclude(e.again, errDropped)
+	if e.again() != nil {
+		s.bus.conclude(e.again(), errDropped)
 	}
 	n := s.Stats().Dropped
 	if powerOfTwo(n) {
