@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"github.com/google/uuid"
 )
 
 // Inbox makes a handler idempotent: it runs it for a key until it has succeeded once.
@@ -29,14 +31,24 @@ type Inbox interface {
 	Run(ctx context.Context, key InboxKey, handle func(context.Context) error) error
 }
 
-// InboxKey is what an Inbox remembers a success under. Subscriber and ID are the key; two subscribers
-// with one inbox do not see each other's.
+// InboxKey is what an Inbox remembers a success under. Subscriber, Event and Business are the key: two
+// subscribers with one inbox do not see each other's.
 type InboxKey struct {
 	Subscriber string
-	// ID is the event's ID, or what WithIdempotencyKey made of the event.
-	ID string
-	// Fingerprint is a digest of the event under a business key; "" when ID is the event's own.
+	// Event is the event's ID; uuid.Nil if there is a Business key.
+	Event uuid.UUID
+	// Business is what WithIdempotencyKey made of the event; "" without it.
+	Business string
+	// Fingerprint is a digest of the event under a business key; "" without one.
 	Fingerprint string
+}
+
+// ID is Business, or else Event as text: for a store that has one column for both.
+func (k InboxKey) ID() string {
+	if k.Business != "" {
+		return k.Business
+	}
+	return idText(k.Event)
 }
 
 // What an Inbox answers.
@@ -78,10 +90,10 @@ func (s *Subscription) deduplicate(next Handler) Handler {
 func (s *Subscription) inboxKey(env *Envelope, e Event) (InboxKey, error) {
 	key := InboxKey{Subscriber: s.name}
 	if s.businessKey != nil {
-		key.ID = s.businessKey(e)
+		key.Business = s.businessKey(e)
 	}
-	if key.ID == "" {
-		key.ID = env.ID.String()
+	if key.Business == "" {
+		key.Event = env.ID
 		return key, nil
 	}
 	payload, err := json.Marshal(e)

@@ -1,8 +1,8 @@
 package jitney
 
 import (
-	"container/list"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"sync"
 	"time"
@@ -17,32 +17,42 @@ type MemoryInbox struct {
 	// MaxAge is how long a mark is kept. Default 24 h.
 	MaxAge time.Duration
 
-	mu      sync.Mutex
-	keys    map[inboxID]*mark
-	done    list.List // of *mark, oldest success first
-	evicted uint64
+	mu          sync.Mutex
+	epoch       time.Time                 // what times count from
+	subscribers map[string]uint32         // their numbers
+	running     map[inboxID]chan struct{} // closed when the run has ended, either way; nil if nobody waits for that
+	done        map[inboxID]time.Duration // when
+	order       []success                 // of done, oldest first, from head on
+	head        int
+	prints      map[inboxID]string // fingerprints of those in done that have one
+	evicted     uint64
 }
 
-type inboxID struct{ subscriber, id string }
+// inboxID is a key in little space, and without pointers that the garbage collector would have to follow.
+type inboxID struct {
+	subscriber uint32
+	business   bool
+	event      [16]byte // the event's ID, or the beginning of the business key's SHA-256
+}
 
-// mark is a key that runs or has succeeded.
-type mark struct {
-	id          inboxID
-	fingerprint string
-	ended       chan struct{} // closed when the run has ended, either way
-	at          time.Time     // of success
-	place       *list.Element // in done; nil while it runs
+type success struct {
+	id inboxID
+	at time.Duration
 }
 
 // Run implements Inbox.
 func (in *MemoryInbox) Run(ctx context.Context, key InboxKey, handle func(context.Context) error) error {
-	m, err := in.reserve(ctx, key)
-	if err != nil {
+	id := inboxID{event: key.Event}
+	if key.Business != "" {
+		sum := sha256.Sum256([]byte(key.Business))
+		id.business, id.event = true, [16]byte(sum[:16])
+	}
+	if err := in.reserve(ctx, key.Subscriber, &id, key.Fingerprint); err != nil {
 		return err
 	}
 	ok := false
-	defer func() { in.release(m, ok) }() // also after a panic and runtime.Goexit
-	err = handle(ctx)
+	defer func() { in.release(id, key.Fingerprint, ok) }() // also after a panic and runtime.Goexit
+	err := handle(ctx)
 	ok = err == nil
 	return err
 }
@@ -51,7 +61,7 @@ func (in *MemoryInbox) Run(ctx context.Context, key InboxKey, handle func(contex
 func (in *MemoryInbox) Len() int {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.done.Len()
+	return len(in.done)
 }
 
 // Evicted returns how many marks have gone because of Limit.
@@ -61,76 +71,120 @@ func (in *MemoryInbox) Evicted() uint64 {
 	return in.evicted
 }
 
-// reserve waits until key is the caller's to run.
-func (in *MemoryInbox) reserve(ctx context.Context, key InboxKey) (*mark, error) {
+// number returns the subscriber's number. Called with mu held.
+func (in *MemoryInbox) number(subscriber string) uint32 {
+	if in.subscribers == nil {
+		in.epoch = time.Now()
+		in.subscribers = make(map[string]uint32)
+		in.running = make(map[inboxID]chan struct{})
+		in.done = make(map[inboxID]time.Duration)
+		in.prints = make(map[inboxID]string)
+	}
+	n, known := in.subscribers[subscriber]
+	if !known {
+		n = uint32(len(in.subscribers))
+		in.subscribers[subscriber] = n
+	}
+	return n
+}
+
+// reserve completes id, and waits until it is the caller's to run.
+func (in *MemoryInbox) reserve(ctx context.Context, subscriber string, id *inboxID, fingerprint string) error {
 	for {
-		m, mine, err := in.claim(key)
-		if mine || err != nil {
-			return m, err
+		elsewhere, err := in.claim(subscriber, id, fingerprint)
+		if elsewhere == nil {
+			return err
 		}
 		select {
-		case <-m.ended:
+		case <-elsewhere:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("jitney: waiting for another delivery with the same key: %w", context.Cause(ctx))
+			return fmt.Errorf("jitney: waiting for another delivery with the same key: %w", context.Cause(ctx))
 		}
 	}
 }
 
-// claim returns key's mark: a new one for the caller to run, or one that runs elsewhere.
-func (in *MemoryInbox) claim(key InboxKey) (m *mark, mine bool, err error) {
+// claim makes id the caller's to run, says why it may not be run, or returns what to wait for.
+func (in *MemoryInbox) claim(subscriber string, key *inboxID, fingerprint string) (elsewhere <-chan struct{}, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.expire(time.Now())
-	id := inboxID{key.Subscriber, key.ID}
-	m = in.keys[id]
-	switch {
-	case m == nil:
-		m = &mark{id: id, fingerprint: key.Fingerprint, ended: make(chan struct{})}
-		if in.keys == nil {
-			in.keys = make(map[inboxID]*mark)
+	key.subscriber = in.number(subscriber)
+	id := *key
+	if ended, runs := in.running[id]; runs {
+		if ended == nil {
+			ended = make(chan struct{})
+			in.running[id] = ended
 		}
-		in.keys[id] = m
-		return m, true, nil
-	case m.place == nil:
-		return m, false, nil
-	case m.fingerprint != key.Fingerprint && m.fingerprint != "" && key.Fingerprint != "":
-		return nil, false, ErrKeyReuse
+		return ended, nil
 	}
-	return nil, false, ErrDuplicate
+	if at, marked := in.done[id]; marked && !in.expired(at) {
+		if print := in.prints[id]; print != fingerprint && print != "" && fingerprint != "" {
+			return nil, ErrKeyReuse
+		}
+		return nil, ErrDuplicate
+	}
+	in.running[id] = nil
+	return nil, nil
 }
 
-func (in *MemoryInbox) release(m *mark, succeeded bool) {
+func (in *MemoryInbox) release(id inboxID, fingerprint string, succeeded bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	defer close(m.ended)
+	if ended := in.running[id]; ended != nil {
+		defer close(ended)
+	}
+	delete(in.running, id)
 	if !succeeded {
-		delete(in.keys, m.id)
 		return
 	}
-	m.at = time.Now()
-	m.place = in.done.PushBack(m)
+	now := time.Since(in.epoch)
+	in.done[id] = now
+	in.order = append(in.order, success{id, now})
+	if fingerprint != "" {
+		in.prints[id] = fingerprint
+	}
+	in.expire(now)
 	limit := in.Limit
 	if limit <= 0 {
 		limit = 100_000
 	}
-	for in.done.Len() > limit {
-		in.forget(in.done.Front())
+	for len(in.done) > limit {
+		in.forgetOldest()
 		in.evicted++
 	}
 }
 
-// expire forgets what is too old. Called with mu held.
-func (in *MemoryInbox) expire(now time.Time) {
-	age := in.MaxAge
-	if age <= 0 {
-		age = 24 * time.Hour
+// What follows is called with mu held.
+
+// expired reports whether a mark made at at is too old, and forgets it then, and all that are older.
+func (in *MemoryInbox) expired(at time.Duration) bool {
+	now := time.Since(in.epoch)
+	in.expire(now)
+	return now-at >= in.maxAge()
+}
+
+func (in *MemoryInbox) maxAge() time.Duration {
+	if in.MaxAge <= 0 {
+		return 24 * time.Hour
 	}
-	for e := in.done.Front(); e != nil && now.Sub(e.Value.(*mark).at) >= age; e = in.done.Front() {
-		in.forget(e)
+	return in.MaxAge
+}
+
+// expire forgets what is too old.
+func (in *MemoryInbox) expire(now time.Duration) {
+	for in.head < len(in.order) && now-in.order[in.head].at >= in.maxAge() {
+		in.forgetOldest()
 	}
 }
 
-func (in *MemoryInbox) forget(e *list.Element) {
-	in.done.Remove(e)
-	delete(in.keys, e.Value.(*mark).id)
+func (in *MemoryInbox) forgetOldest() {
+	id := in.order[in.head].id
+	delete(in.done, id)
+	if id.business {
+		delete(in.prints, id)
+	}
+	in.head++
+	if in.head*2 >= len(in.order) { // half of it is no longer needed
+		in.order = in.order[:copy(in.order, in.order[in.head:])]
+		in.head = 0
+	}
 }

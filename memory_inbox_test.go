@@ -20,7 +20,7 @@ func TestMemoryInboxKeepsTheContract(t *testing.T) {
 
 func runInbox(t *testing.T, in *jitney.MemoryInbox, id int) error {
 	t.Helper()
-	key := jitney.InboxKey{Subscriber: "s", ID: strconv.Itoa(id)}
+	key := jitney.InboxKey{Subscriber: "s", Business: strconv.Itoa(id)}
 	return in.Run(t.Context(), key, func(context.Context) error { return nil })
 }
 
@@ -38,13 +38,13 @@ func TestMemoryInboxEvictsTheOldestMarkAtItsLimitAndCounts(t *testing.T) {
 
 func TestMemoryInboxNeverEvictsAKeyThatRuns(t *testing.T) {
 	in := &jitney.MemoryInbox{Limit: 1}
-	err := in.Run(t.Context(), jitney.InboxKey{Subscriber: "s", ID: "running"}, func(ctx context.Context) error {
+	err := in.Run(t.Context(), jitney.InboxKey{Subscriber: "s", Business: "running"}, func(ctx context.Context) error {
 		for id := range 5 {
 			require.NoError(t, runInbox(t, in, id))
 		}
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		err := in.Run(ended, jitney.InboxKey{Subscriber: "s", ID: "running"}, func(context.Context) error {
+		err := in.Run(ended, jitney.InboxKey{Subscriber: "s", Business: "running"}, func(context.Context) error {
 			t.Error("two ran for one key")
 			return nil
 		})

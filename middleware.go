@@ -111,24 +111,3 @@ func (s *Subscription) guard(h Handler) Handler {
 		return h(ctx, e)
 	}
 }
-
-// limit gives an attempt the subscription's timeout.
-func (s *Subscription) limit(next Handler) Handler {
-	cause := fmt.Errorf("%w after %v", ErrTimeout, s.timeout)
-	return func(ctx context.Context, e Event) error {
-		c := scopeOf(ctx)
-		ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, cause)
-		defer cancel()
-		err := next(ctx, e)
-		if ctx.Err() == nil || context.Cause(ctx) != cause {
-			return err
-		}
-		if err == nil {
-			if c != nil {
-				c.state.Or(scopeLate)
-			}
-			return nil
-		}
-		return fmt.Errorf("%w: %w", cause, err)
-	}
-}

@@ -55,7 +55,7 @@ var inboxLaws = []law[jitney.Inbox]{
 
 var errHandle = errors.New("handle failed")
 
-func key(id string) jitney.InboxKey { return jitney.InboxKey{Subscriber: "billing", ID: id} }
+func key(id string) jitney.InboxKey { return jitney.InboxKey{Subscriber: "billing", Business: id} }
 
 func succeed(context.Context) error { return nil }
 
@@ -160,7 +160,7 @@ func inboxWaitEnds(ctx context.Context, in jitney.Inbox) error {
 
 func inboxFingerprint(ctx context.Context, in jitney.Inbox) error {
 	with := func(fingerprint string) jitney.InboxKey {
-		return jitney.InboxKey{Subscriber: "billing", ID: "1", Fingerprint: fingerprint}
+		return jitney.InboxKey{Subscriber: "billing", Business: "1", Fingerprint: fingerprint}
 	}
 	return errors.Join(
 		expect(ctx, in, with("a"), succeed, nil, true),
@@ -171,9 +171,9 @@ func inboxFingerprint(ctx context.Context, in jitney.Inbox) error {
 
 func inboxScope(ctx context.Context, in jitney.Inbox) error {
 	return errors.Join(
-		expect(ctx, in, jitney.InboxKey{Subscriber: "a", ID: "bc"}, succeed, nil, true),
-		expect(ctx, in, jitney.InboxKey{Subscriber: "ab", ID: "c"}, succeed, nil, true),
-		expect(ctx, in, jitney.InboxKey{Subscriber: "b", ID: "bc"}, succeed, nil, true))
+		expect(ctx, in, jitney.InboxKey{Subscriber: "a", Business: "bc"}, succeed, nil, true),
+		expect(ctx, in, jitney.InboxKey{Subscriber: "ab", Business: "c"}, succeed, nil, true),
+		expect(ctx, in, jitney.InboxKey{Subscriber: "b", Business: "bc"}, succeed, nil, true))
 }
 
 func inboxGoexit(ctx context.Context, in jitney.Inbox) error {
