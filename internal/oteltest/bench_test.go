@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -26,7 +27,8 @@ func sdk(sampler sdktrace.Sampler) (*sdktrace.TracerProvider, *sdkmetric.MeterPr
 // bare makes the SDK's calls that one event with one subscriber needs, and nothing else: a span for the
 // publication, one for the attempt with the first for its parent, and a measurement; if the span is
 // recorded, also the attributes that ours have. byHand does what instrumentation by hand cannot do without
-// either: it reads the clock for what it measures, and writes a sampled trace context into a header.
+// either: it reads the clock for what it measures, and, for what is sampled, writes the event's ID as text and
+// the trace context into a header.
 func bare(sampler sdktrace.Sampler, byHand bool) func() {
 	tp, mp := sdk(sampler)
 	tracer, meter := tp.Tracer("bare"), mp.Meter("bare")
@@ -38,14 +40,16 @@ func bare(sampler sdktrace.Sampler, byHand bool) func() {
 		attribute.String("correlation", "0198c1f2-aaaa-7bbb-8ccc-dddddddddddd"),
 	}
 	attempt := slices.Concat(event, []attribute.KeyValue{attribute.String("subscriber", "s"), attribute.String("outcome", "handled"), attribute.Int("attempt", 1)})
+	id := uuid.New()
 	return func() {
 		seconds := 1e-5
 		ctx, p := tracer.Start(context.Background(), "publish orders.placed")
 		if p.IsRecording() {
-			p.SetAttributes(event...)
 			if byHand {
+				event[1] = attribute.String("id", id.String())
 				propagation.TraceContext{}.Inject(ctx, propagation.MapCarrier(make(map[string]string, 1)))
 			}
+			p.SetAttributes(event...)
 		}
 		p.End()
 		ctx, h := tracer.Start(ctx, "handle orders.placed")
