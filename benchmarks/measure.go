@@ -213,6 +213,9 @@ func Latency(sys System, rate int, about time.Duration) (Result, error) {
 
 // Queued measures the memory that an event takes while it waits, its payload included; then all are handled.
 func Queued(sys System, n int64) (Result, error) {
+	var before, full runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	r, err := newRun(sys, Scenario{Topics: 1, Subscribers: 1, Publishers: 1}, int(n)+1)
 	if err != nil {
 		return Result{}, err
@@ -221,9 +224,6 @@ func Queued(sys System, n int64) (Result, error) {
 	hold := make(chan struct{})
 	r.tallies[0].hold = hold
 	r.expect(n)
-	var before, full runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
 	published := make(chan struct{})
 	go func() { r.publish(n); close(published) }()
 	select {
