@@ -511,12 +511,14 @@ func TestShutdownReturnsWhatIsPausedAndDoesNotWaitForIt(t *testing.T) {
 					time.Sleep(time.Second)
 					got = append(got, f.N)
 					return nil
-				}, jitney.WithBuffer(3))
-				require.NoError(t, b.Publish(t.Context(), fact{N: 1}))
-				synctest.Wait()
-				require.NoError(t, b.Publish(t.Context(), fact{N: 2}, fact{N: 3}, fact{N: 4}))
+				}, jitney.WithBuffer(4))
+				s.Pause()
+				require.NoError(t, b.Publish(t.Context(), fact{N: 1}, fact{N: 2}, fact{N: 3}, fact{N: 4}))
+				s.Resume()
+				synctest.Wait() // the first one runs, and the worker has taken over the others
+				require.NoError(t, b.Publish(t.Context(), fact{N: 5}))
 				blocked := make(chan error)
-				go func() { blocked <- b.Publish(context.Background(), fact{N: 5}) }()
+				go func() { blocked <- b.Publish(context.Background(), fact{N: 6}) }()
 				synctest.Wait()
 				s.Pause()
 				end := b.Shutdown
@@ -534,7 +536,7 @@ func TestShutdownReturnsWhatIsPausedAndDoesNotWaitForIt(t *testing.T) {
 				for _, d := range u.Unhandled {
 					left = append(left, d.Envelope.Event.(fact).N)
 				}
-				assert.Equal(t, []int{2, 3, 4}, left)
+				assert.Equal(t, []int{2, 3, 4, 5}, left)
 				require.ErrorIs(t, <-blocked, jitney.ErrClosed)
 				assert.Zero(t, s.Stats().Unaccounted())
 				if op == "close" {
