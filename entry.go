@@ -31,21 +31,21 @@ type rare struct {
 	claim *claim      // if there is WithFairShare
 }
 
-func (p parcel) at() time.Time {
+func (p *parcel) at() time.Time {
 	if p.rare != nil && !p.rare.at.IsZero() {
 		return p.rare.at
 	}
 	return p.env.Time
 }
 
-func (p parcel) again() *redelivery {
+func (p *parcel) again() *redelivery {
 	if p.rare == nil {
 		return nil
 	}
 	return p.rare.again
 }
 
-func (p parcel) claim() *claim {
+func (p *parcel) claim() *claim {
 	if p.rare == nil {
 		return nil
 	}

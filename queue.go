@@ -203,7 +203,8 @@ func (q *queue) snapshot() Stats {
 	if q.oldest != nil {
 		s.Oldest = q.oldest.at()
 	} else if n > 0 {
-		s.Oldest = q.firstPending().at()
+		first := q.firstPending()
+		s.Oldest = first.at()
 	}
 	return s
 }
@@ -229,6 +230,9 @@ func (q *queue) takeLocked() *entry {
 		}
 		if q.inside != nil && q.empty() {
 			return nil
+		}
+		if q.parking.blocked != nil && q.idle() {
+			q.settled() // the last of what had come in has joined a lane that stands still
 		}
 		q.rest()
 	}
