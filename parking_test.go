@@ -373,3 +373,28 @@ func TestClassNamesTheErrorBeneathTheWrappings(t *testing.T) {
 		assert.Equal(t, 1, n)
 	})
 }
+
+// A queue comes to a standstill also when the last of what had come in joins a lane that a full parking blocks.
+func TestShutdownNoticesAStandstillThatComesInLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent)
+		jitney.Subscribe(b, "strict", func(_ context.Context, f fact) error {
+			if f.Key == "slow" {
+				time.Sleep(time.Second)
+				return nil
+			}
+			return jitney.Permanent(errBoom)
+		}, jitney.WithWorkers(1), jitney.WithDeadLetters(&jitney.MemoryDeadLetters{}), jitney.WithParking(1))
+		for n := range 3 { // the first dies, the second is parked, the third blocks the lane
+			require.NoError(t, b.Publish(t.Context(), fact{Key: "bad", N: n}))
+		}
+		synctest.Wait()
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "slow"}))
+		synctest.Wait() // it runs
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "bad", N: 3}))
+		begin := time.Now()
+		err := b.Shutdown(context.Background())
+		require.ErrorIs(t, err, jitney.ErrHeldBack)
+		assert.Equal(t, time.Second, time.Since(begin))
+	})
+}

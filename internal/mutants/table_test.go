@@ -78,6 +78,7 @@ var mutants = []mutant{
 	{"intake-looked-at-when-idle-only", []edit{{"queue.go", "q.taken%gatherEvery == 0 && q.keyed", "false"}}, "^TestAKeyDoesNotWaitForAnothersBacklog$"},
 	{"handled-kept-alive", []edit{{"intake.go", "clear(q.stock[max(0, used-letGo):used])", "_ = used"}}, "^TestHandledEventsAreLetGo$"},
 	{"waiter-overtakes-the-intake", []edit{{"room.go", "\tq.admit(w.parcel)\n", "\tq.accept(w.parcel)\n"}}, "^TestG3Order$"},
+	{"standstill-not-told", []edit{{"queue.go", "if q.parking.blocked != nil && q.idle() {", "if false {"}}, "^TestShutdownNoticesAStandstillThatComesInLate$"},
 	{"scope-used-twice", []edit{{"deliver.go", "if e.scope = nil; c == nil {", "if c == nil {"}}, "^TestEachAttemptHasAContextOfItsOwn$"},
 	{"late-needs-a-timer", []edit{{"limit.go", "return time.Since(start)-l.begin >= l.timeout && l.Context.Err() == nil", "return false"}}, "^TestTimeoutIsNoticedWithoutATimer$"},
 	{"child-of-a-founder-has-no-flow", []edit{{"scope.go", "return v.env.CorrelationID(), v", "return v.env.Correlation, v"}}, "^TestCorrelationAndCauseFlow$"},
