@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -11,8 +12,9 @@ import (
 	"github.com/jitney-go/jitney"
 )
 
-// TestAllocations holds the costs of an event in allocations: the event itself as an interface value,
-// its envelope and correlation id, and one context per delivery. A rise has to be meant.
+// TestAllocations holds the costs of an event in allocations: the event itself as an interface value, its
+// envelope with the first subscriber's context in one piece, and the contexts of several subscribers as a
+// third. A timeout and an inbox cost one and two more, a retry one. A rise has to be meant.
 func TestAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates on its own; the gate runs this without it")
@@ -24,11 +26,13 @@ func TestAllocations(t *testing.T) {
 		opts        []jitney.SubscribeOption
 		most        float64
 	}{
-		{"nobody subscribes", 0, nil, 3},
-		{"one subscriber", 1, nil, 4},
-		{"ten subscribers", 10, nil, 13},
-		{"synchronous", 1, []jitney.SubscribeOption{jitney.WithSync()}, 4},
-		{"lanes by key", 1, []jitney.SubscribeOption{jitney.WithWorkers(4)}, 5},
+		{"nobody subscribes", 0, nil, 1},
+		{"one subscriber", 1, nil, 2},
+		{"ten subscribers", 10, nil, 3},
+		{"synchronous", 1, []jitney.SubscribeOption{jitney.WithSync()}, 2},
+		{"lanes by key", 1, []jitney.SubscribeOption{jitney.WithWorkers(4)}, 2},
+		{"retry and timeout", 1, []jitney.SubscribeOption{jitney.WithRetry(jitney.Retry{}), jitney.WithTimeout(time.Hour)}, 3},
+		{"an inbox", 1, []jitney.SubscribeOption{jitney.WithIdempotency(&jitney.MemoryInbox{Limit: 100})}, 4},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))

@@ -142,7 +142,11 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 		return b.glance(ctx, e, r)
 	}
 	env := p.make(len(*r.subs.Load()), b.telemetry.tracer != nil)
-	env.ID, env.Type, env.Time, env.Source, env.Event = ids.next(now), r.name, time.Unix(0, now), b.source, e
+	env.ID = ids.next(now)
+	env.Type = r.name
+	env.Time = time.Unix(0, now)
+	env.Source = b.source
+	env.Event = e
 	cause := describe(ctx, env, e, r)
 	p.inside = cause != nil && cause.alive()
 	if t := b.telemetry.tracer; t != nil {

@@ -162,6 +162,9 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 			continue
 		}
 		p.scope = of.scopeFor(i)
+		if s.fair == nil && s.queue.put(p) {
+			continue
+		}
 		w, err := s.offer(p, inside)
 		if w != nil {
 			waits = append(waits, full{s, w})

@@ -172,7 +172,7 @@ func Throughput(sys System, s Scenario, about time.Duration) (Result, error) {
 	n := int64(8000)
 	for {
 		res, took := r.measure(n)
-		if took >= about/2 || res.Lost > 0 {
+		if took >= about*9/10 || res.Lost > 0 {
 			return res, nil
 		}
 		n = int64(float64(n) * min(8, max(1.2, float64(about)/float64(took))))

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	runs := flag.Int("runs", 5, "how often each measurement is made; medians are shown")
-	about := flag.Duration("about", 300*time.Millisecond, "how long a measurement lasts, about")
+	about := flag.Duration("about", 400*time.Millisecond, "how long a measurement lasts, about")
 	out := flag.String("out", "benchmarks", "the folder to write RESULTS.md, results.json and chart.svg to")
 	only := flag.String("only", "", "measure only what has this in its name, and write nothing")
 	heap := flag.Int("heap", 64, "MiB of live data in each process")
