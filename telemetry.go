@@ -70,7 +70,9 @@ func (b *Bus) carry(ctx context.Context, env *Envelope) {
 	if t := env.traced; t != nil {
 		env.head(t.span)
 	} else if span := trace.SpanFromContext(ctx); span != noSpan {
-		env.head(span.SpanContext())
+		if sc := span.SpanContext(); sc.IsValid() {
+			env.head(sc)
+		}
 	}
 	if len(b.telemetry.baggage) == 0 {
 		return
