@@ -12,7 +12,9 @@ func passContext(wrap string) []edit {
 
 var mutants = []mutant{
 	{"inbox-marks-on-arrival", []edit{{"memory_inbox.go", "ok = err == nil", "ok = true"}}, "^TestG12Idempotency$"},
-	{"inbox-key-without-subscriber", []edit{{"memory_inbox.go", "\tkey.subscriber = in.number(subscriber)\n", "\tin.number(subscriber)\n"}}, "^TestMemoryInboxKeepsTheContract$"},
+	{"inbox-key-without-subscriber", []edit{{"memory_inbox.go", "l := in.ledgers[subscriber]\n", "subscriber = \"\"\n\tl := in.ledgers[subscriber]\n"}}, "^TestMemoryInboxKeepsTheContract$"},
+	{"inbox-row-out-of-order", []edit{{"memory_inbox.go", "ss.list = slices.Insert(ss.list, at, s)", "ss.list = append(ss.list, s)"}}, "^TestMemoryInboxKnowsEachKeyWhateverTheOrder$"},
+	{"inbox-old-mark-comes-back", []edit{{"memory_inbox.go", "\t\tl.forget(id)\n", ""}}, "^TestMemoryInboxForgetsByAgeAlsoInDisorder$"},
 	{"cancel-before-wait", []edit{{"shutdown.go", "b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })", "b.force(subs)"}}, "^TestG13Shutdown$"},
 	{"close-does-not-wait", []edit{{"shutdown.go", "<-s.closed\n\treturn s.result", "return nil"}}, "^TestG14Unsubscribe$"},
 	{"handler-waits-for-room", []edit{{"queue.go", "case !inside:\n\t\tw =", "case true:\n\t\tw ="}}, "^TestG8NoCycleDeadlocks$"},
