@@ -81,7 +81,7 @@ func (r *results) markdown(goals []goal) string {
 		p("| %s | %.0f | %.0f |\n", name, r.median(j, func(o outcome) float64 { return o.Bare }), r.median(j, func(o outcome) float64 { return o.Added }))
 	}
 
-	p("\n## Goals\n\nRatios are medians of the ratios within each run.\n\n| | | first | then |\n|---|---:|---|---|\n")
+	p("\n## Goals\n\nRatios are medians of the ratios within each run; those of latencies are ratios of the medians.\n\n| | | first | then |\n|---|---:|---|---|\n")
 	for _, g := range goals {
 		b.WriteString(g.line())
 	}
