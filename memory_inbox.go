@@ -94,7 +94,7 @@ func (in *MemoryInbox) claim(subscriber string, id inboxID, fingerprint string) 
 		marked = false
 	}
 	if marked {
-		if print := l.prints[id]; print != fingerprint && print != "" && fingerprint != "" {
+		if other := l.prints[id]; other != fingerprint && other != "" && fingerprint != "" {
 			return nil, nil, ErrKeyReuse
 		}
 		return nil, nil, ErrDuplicate

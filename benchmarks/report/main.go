@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -75,10 +76,9 @@ type outcome struct {
 	Bare, Added float64 // of telemetry, ns
 }
 
-var live []byte // data that a service would have
-
 func measure(what string, about time.Duration, heap int) error {
-	live = make([]byte, heap<<20)
+	live := make([]byte, heap<<20) // data that a service would have
+	defer runtime.KeepAlive(live)
 	part := strings.Split(what, "|")
 	if len(part) != 3 {
 		return fmt.Errorf("no such measurement: %q", what)
@@ -147,15 +147,15 @@ func report(runs int, about time.Duration, heap int, out, only string, check boo
 	fmt.Fprint(os.Stderr, "\r\033[K")
 	if only != "" {
 		for _, j := range list {
-			if os := found.Of[j.String()]; os != nil {
-				fmt.Printf("%-60s %8.0f ns %6.1f allocs %8.0f B\n", j, found.median(j, nanoseconds), found.median(j, allocs), found.median(j, bytes))
+			if found.Of[j.String()] != nil {
+				fmt.Fprintf(os.Stdout, "%-60s %8.0f ns %6.1f allocs %8.0f B\n", j, found.median(j, nanoseconds), found.median(j, allocs), found.median(j, bytes))
 			}
 		}
 		return nil
 	}
 	goals := found.goals()
 	text := found.markdown(goals)
-	fmt.Print(text)
+	fmt.Fprint(os.Stdout, text)
 	raw, err := json.MarshalIndent(found, "", " ")
 	if err != nil {
 		return err
