@@ -73,7 +73,7 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 		return err
 	}
 	now := b.clock.now()
-	var few [4]posting
+	var few [2]posting
 	ps := few[:0]
 	for i, e := range events {
 		ps = append(ps, posting{})

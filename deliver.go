@@ -87,7 +87,11 @@ func (s *Subscription) try(ctx context.Context, e *entry) verdict {
 	if t := &s.bus.telemetry; t.tracer != nil || t.meter != nil {
 		return s.watch(ctx, t, e)
 	}
-	return s.judge(ctx, e, s.attempt(ctx, e))
+	r := s.attempt(ctx, e)
+	if r.err == nil && !r.late && e.rare == nil {
+		return verdict{ending: handled} // as judge would say
+	}
+	return s.judge(ctx, e, r)
 }
 
 // deliverSync runs p in its publisher's goroutine, attempt after attempt, and returns the last error.
