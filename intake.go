@@ -16,7 +16,7 @@ type intake struct {
 	list    []parcel
 	room    int
 	resting int  // workers that wait for work; changed with both locks held
-	woken   bool // one of them has been woken, and is not there yet
+	called  bool // no need to wake one: it has been done already, or there is nothing that it could do now
 
 	_ [64]byte
 }
@@ -31,8 +31,8 @@ func (q *queue) put(p parcel) bool {
 	}
 	in.room--
 	in.list = append(in.list, p)
-	wake := in.resting > 0 && !in.woken
-	in.woken = in.woken || wake
+	wake := in.resting > 0 && !in.called
+	in.called = in.called || wake
 	in.mu.Unlock()
 	if wake {
 		q.work.Signal()
@@ -66,7 +66,7 @@ func (q *queue) admit(p parcel) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.list = append(in.list, p)
-	if in.resting > 0 {
+	if in.resting > 0 && !q.gate.shut {
 		q.work.Signal()
 	}
 }
@@ -180,16 +180,18 @@ func (q *queue) firstPending() parcel {
 	return in.list[0]
 }
 
-// rest waits until there may be work.
+// rest waits until there may be work. While the gate is shut, or the only lane waits, publishers need not
+// wake anybody: whoever changes that does.
 func (q *queue) rest() {
 	in := &q.intake
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if len(in.list) > 0 && !q.gate.shut && (q.keyed || q.single.head == nil) {
+	in.called = q.gate.shut || !q.keyed && q.single.head != nil
+	if len(in.list) > 0 && !in.called {
 		return // it came in just now
 	}
 	in.resting++
 	q.work.Wait()
 	in.resting--
-	in.woken = false
+	in.called = false
 }
