@@ -298,3 +298,22 @@ func TestNothingSecretIsSeen(t *testing.T) {
 	}
 	assert.NotContains(t, fmt.Sprintf("%+v", r.metrics(t)), canary)
 }
+
+// A correlation id from outside may look like an event's ID; it is not taken for it.
+func TestCorrelationFromOutsideIsNotTheEventsID(t *testing.T) {
+	r := newRig(sdktrace.AlwaysSample())
+	const request = "0198c1f2-aaaa-7bbb-8ccc-dddddddddddd"
+	var heard *jitney.Delivery
+	jitney.Subscribe(r.Bus, "billing", func(ctx context.Context, _ placed) error {
+		heard = jitney.FromContext(ctx)
+		return nil
+	})
+	require.NoError(t, r.Publish(jitney.WithCorrelation(t.Context(), request), placed{}))
+	require.NoError(t, r.Shutdown(t.Context()))
+	for _, name := range []string{"publish orders.placed", "handle orders.placed"} {
+		spans := r.ended(name)
+		require.Len(t, spans, 1)
+		assert.Equal(t, heard.ID.String(), attr(spans[0], "jitney.event.id"))
+		assert.Equal(t, request, attr(spans[0], "jitney.correlation_id"))
+	}
+}
