@@ -49,8 +49,8 @@ type System struct {
 func Systems() []System {
 	return []System{
 		channelSystem, callSystem,
-		jitneySystem, libp2pSystem, cskrSystem, natsSystem, tailscaleSystem, watermillAckSystem,
-		asaskevichAsyncSystem, watermillSystem, rbaliyanSystem,
+		jitneySystem, libp2pSystem, cskrSystem, natsSystem, tailscaleSystem, watermillAckSystem, rbaliyanSystem,
+		asaskevichAsyncSystem, watermillSystem,
 		jitneySyncSystem, asaskevichSystem,
 	}
 }

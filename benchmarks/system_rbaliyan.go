@@ -10,8 +10,8 @@ import (
 )
 
 var rbaliyanSystem = System{
-	Name: "rbaliyan/event", Module: "github.com/rbaliyan/event/v3", Kind: Unordered,
-	Lacks: "drops after 30 s; carries bytes (JSON)",
+	Name: "rbaliyan/event", Module: "github.com/rbaliyan/event/v3", Kind: Ordered,
+	Lacks: "isolation (one full queue delays all, and loses the event after 30 s); carries bytes (JSON)",
 	Open: func(s Setup) (*Bus, error) {
 		ctx := context.Background()
 		quiet := slog.New(slog.DiscardHandler)
@@ -25,7 +25,7 @@ var rbaliyanSystem = System{
 			for i := range s.Subscribers {
 				tally := s.Tally(t, i)
 				errs = append(errs, events[t].Subscribe(ctx, func(_ context.Context, _ event.Event[Order], o Order) error {
-					tally.HandleLocked(o)
+					tally.Handle(o)
 					return nil
 				}, event.WithBufferSize[Order](s.Buffer)))
 			}

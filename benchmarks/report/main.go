@@ -26,6 +26,7 @@ func main() {
 	out := flag.String("out", "benchmarks", "the folder to write RESULTS.md, results.json and chart.svg to")
 	only := flag.String("only", "", "measure only what has this in its name, and write nothing")
 	heap := flag.Int("heap", 64, "MiB of live data in each process")
+	from := flag.String("from", "", "measure nothing, and write table and chart from this results.json")
 	check := flag.Bool("check", false, "end with status 1 if a first goal is not met")
 	child := flag.String("child", "", "make one measurement and print it as JSON (what report starts)")
 	flag.Parse()
@@ -33,6 +34,8 @@ func main() {
 	var err error
 	if *child != "" {
 		err = measure(*child, *about, *heap)
+	} else if *from != "" {
+		err = again(*from, *out, *check)
 	} else {
 		err = report(*runs, *about, *heap, *out, *only, *check)
 	}
@@ -156,17 +159,37 @@ func report(runs int, about time.Duration, heap int, out, only string, check boo
 		}
 		return nil
 	}
-	goals := found.goals()
-	text := found.markdown(goals)
-	fmt.Fprint(os.Stdout, text)
 	raw, err := json.MarshalIndent(found, "", " ")
 	if err != nil {
 		return err
 	}
-	err = errors.Join(
+	if err := os.WriteFile(filepath.Join(out, "results.json"), append(raw, '\n'), 0o644); err != nil {
+		return err
+	}
+	return found.write(out, check)
+}
+
+// again writes what was found before.
+func again(from, out string, check bool) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	var found results
+	if err := json.Unmarshal(raw, &found); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return found.write(out, check)
+}
+
+// write writes the table and the chart.
+func (r *results) write(out string, check bool) error {
+	goals := r.goals()
+	text := r.markdown(goals)
+	fmt.Fprint(os.Stdout, text)
+	err := errors.Join(
 		os.WriteFile(filepath.Join(out, "RESULTS.md"), []byte(text), 0o644),
-		os.WriteFile(filepath.Join(out, "results.json"), append(raw, '\n'), 0o644),
-		os.WriteFile(filepath.Join(out, "chart.svg"), []byte(found.chart()), 0o644))
+		os.WriteFile(filepath.Join(out, "chart.svg"), []byte(r.chart()), 0o644))
 	if err != nil || !check {
 		return err
 	}
