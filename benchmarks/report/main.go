@@ -32,11 +32,12 @@ func main() {
 	flag.Parse()
 
 	var err error
-	if *child != "" {
+	switch {
+	case *child != "":
 		err = measure(*child, *about, *heap)
-	} else if *from != "" {
+	case *from != "":
 		err = again(*from, *out, *check)
-	} else {
+	default:
 		err = report(*runs, *about, *heap, *out, *only, *check)
 	}
 	if err != nil {
