@@ -44,7 +44,8 @@ type Envelope struct {
 	// Type is what EventType returned, and Version what EventVersion did (1 without that method).
 	Type    string
 	Version int
-	// Time is when Publish was called.
+	// Time is when Publish was called, by the wall clock alone: it has no monotonic reading. When that clock is
+	// set, it follows within 10 ms.
 	Time time.Time
 	// Source names the program that published the event; see WithSource.
 	Source string

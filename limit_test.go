@@ -3,6 +3,7 @@ package jitney_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,4 +113,32 @@ func TestEachAttemptHasAContextOfItsOwn(t *testing.T) {
 			require.ErrorIs(t, b.Publish(ctx, fact{}), jitney.ErrDeliveryEnded)
 		}
 	})
+}
+
+// Whoever asks for a context's channel while its handler returns gets one that is closed.
+func TestContextsAskedForWhileTheirHandlerReturns(t *testing.T) {
+	for name, opts := range map[string][]jitney.SubscribeOption{
+		"queued": nil, "synchronous": {jitney.WithSync()}, "timeout": {jitney.WithTimeout(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := jitney.New(silent)
+			var asking sync.WaitGroup
+			jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+				for range 4 {
+					asking.Go(func() {
+						<-ctx.Done()
+						assert.Error(t, ctx.Err())
+						assert.Error(t, context.Cause(ctx))
+						assert.NotEmpty(t, jitney.FromContext(ctx).ID)
+					})
+				}
+				return nil
+			}, opts...)
+			for range 200 {
+				require.NoError(t, b.Publish(context.Background(), fact{}))
+			}
+			require.NoError(t, b.Shutdown(context.Background()))
+			asking.Wait()
+		})
+	}
 }

@@ -16,7 +16,8 @@ type MemoryInbox struct {
 	// Limit is how many marks are kept for each subscriber. At the limit the oldest mark goes, never a key
 	// that runs, and its event would be handled again. Default 100,000, of 32 bytes each.
 	Limit int
-	// MaxAge is how long a mark is kept. Default 24 h.
+	// MaxAge is how long a mark holds. Default 24 h. What is too old is forgotten when its subscriber
+	// handles the next event.
 	MaxAge time.Duration
 
 	mu      sync.Mutex

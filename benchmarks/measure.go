@@ -120,7 +120,10 @@ func (r *run) publish(n int64) {
 	wg.Wait()
 }
 
-// wait waits until every subscriber has handled all, or nothing has come for 3 s.
+// patience is how long nothing has to come before what is missing is lost.
+var patience = 3 * time.Second
+
+// wait waits until every subscriber has handled all, or nothing has come for as long as patience.
 func (r *run) wait() (lost int64) {
 	all := make(chan struct{})
 	go func() { r.done.Wait(); close(all) }()
@@ -129,7 +132,7 @@ func (r *run) wait() (lost int64) {
 		select {
 		case <-all:
 			return 0
-		case <-time.After(3 * time.Second):
+		case <-time.After(patience):
 		}
 		missing := int64(0)
 		for i := range r.tallies {

@@ -53,3 +53,35 @@ func TestThroughput(t *testing.T) {
 	require.NoError(t, err)
 	t.Log(res)
 }
+
+// What a system loses, and what it delivers out of order, is found.
+func TestLossAndDisorderAreFound(t *testing.T) {
+	defer func(d time.Duration) { patience = d }(patience)
+	patience = 20 * time.Millisecond
+	bad := System{Name: "bad", Kind: Sync, Open: func(s Setup) (*Bus, error) {
+		handle := s.Tally(0, 0).Handle
+		var late []Order
+		return &Bus{
+			Publish: func(_, _ int, o Order) error {
+				switch _, seq := o.Origin(); seq {
+				case 10, 20, 30: // lost
+				case 40:
+					late = append(late, o)
+				default:
+					handle(o)
+					for _, o := range late {
+						handle(o)
+					}
+					late = nil
+				}
+				return nil
+			},
+			Close: func() {},
+		}, nil
+	}}
+	r, err := newRun(bad, Scenarios[0], queueSize)
+	require.NoError(t, err)
+	res, _ := r.measure(100)
+	assert.EqualValues(t, 3, res.Lost)
+	assert.EqualValues(t, 1, res.Reordered, "40 comes behind 41")
+}

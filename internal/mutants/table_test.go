@@ -17,7 +17,7 @@ var mutants = []mutant{
 	{"inbox-old-mark-comes-back", []edit{{"memory_inbox.go", "\t\tl.forget(id)\n", ""}}, "^TestMemoryInboxForgetsByAgeAlsoInDisorder$"},
 	{"cancel-before-wait", []edit{{"shutdown.go", "b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })", "b.force(subs)"}}, "^TestG13Shutdown$"},
 	{"close-does-not-wait", []edit{{"shutdown.go", "<-s.closed\n\treturn s.result", "return nil"}}, "^TestG14Unsubscribe$"},
-	{"handler-waits-for-room", []edit{{"queue.go", "case !inside:\n\t\tw =", "case true:\n\t\tw ="}}, "^TestG8NoCycleDeadlocks$"},
+	{"handler-waits-for-room", []edit{{"overflow.go", "case !inside:\n\t\tw =", "case true:\n\t\tw ="}}, "^TestG8NoCycleDeadlocks$"},
 	{"hop-limit-ignored", []edit{{"event.go", "case env.Hops > b.hopLimit:", "case env.Hops > b.hopLimit+1<<20:"}}, "^TestHopLimitEndsALoop$"},
 	{"retry-at-the-tail", []edit{{"lane.go", "\tl.state = laneIdle\n\tq.requeue(l)\n}", `	if h := l.head; h.next != nil {
 		l.head, h.next = h.next, nil
@@ -39,9 +39,9 @@ var mutants = []mutant{
 	}
 	return r, s.submit(ctx, p)`}}, "^TestG11DeadLetters$"},
 	{"redeliver-removes-first", []edit{{"redeliver.go", "r = &redelivery{letter: letter,", "_ = s.letters.Remove(ctx, letter.ID)\n\tr = &redelivery{letter: letter,"}}, "^TestModel$"},
-	{"drop-not-counted", []edit{{"queue.go", "\tq.stats.Dropped++\n", ""}}, "^TestG1Accounting$"},
+	{"drop-not-counted", []edit{{"overflow.go", "\tq.stats.Dropped++\n", ""}}, "^TestG1Accounting$"},
 	{"backoff-shift-overflows", []edit{{"retry.go", "r.Base > r.Max>>doublings", "r.Base<<doublings > r.Max"}}, "^(TestG10Retry|FuzzRetryNext)$"},
-	{"offer-ignores-limit", []edit{{"queue.go", "case held < q.limit && (len(q.room) == 0 || inside), q.owes(p, held):", "case held >= 0:"}}, "^TestG7Bounded$"},
+	{"offer-ignores-limit", []edit{{"overflow.go", "case held < q.limit && (len(q.room) == 0 || inside), q.owes(p, held):", "case held >= 0:"}}, "^TestG7Bounded$"},
 	{"waiting-publishers-forgotten", []edit{{"room.go", "for len(q.room) > 0 &&", "for len(q.room) > 1<<20 &&"}}, "^TestConfigurationDoesNotChangeWhatHappensToAKey$"},
 	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = true\n", "\t\t\trefuse(s, s.deliverSync(ctx, p, inside))\n"}}, "^TestQueuesGetAnEventBeforeSynchronousSubscribers$"},
 	{"ids-follow-the-clock-back", []edit{{"id.go", "if stamp <= last {", "if stamp == last {"}}, "^TestIDsRiseWhenTheClockIsSetBack$"},
@@ -58,10 +58,10 @@ var mutants = []mutant{
 			q.push(e.lane)
 		}`}}, "^TestG33Parking$"},
 	{"parking-without-bound", []edit{{"parking.go", "q.stats.Parked >= q.parking.limit", "q.stats.Parked < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
-	{"redelivery-does-not-overtake", []edit{{"queue.go", "p.again() != nil && q.parking.limit > 0", "p.again() != nil && q.parking.limit < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
+	{"redelivery-does-not-overtake", []edit{{"overflow.go", "p.again() != nil && q.parking.limit > 0", "p.again() != nil && q.parking.limit < 0"}}, "^TestFullParkingHoldsTheLaneAndItsLetterGetsThrough$"},
 	{"failed-redelivery-releases", []edit{{"parking.go", "case v.ending != dead && e.again() != nil:", "case e.again() != nil:"}}, "^TestG33Parking$"},
 	{"shutdown-waits-for-parked", []edit{{"ending.go", "q.oldest == nil && n == 0 || leaveHeld", "q.oldest == nil && n == 0 && q.stats.Parked == 0 || leaveHeld"}}, "^TestG33Parking$"},
-	{"drop-wakes-a-waiting-lane", []edit{{"queue.go", "case e.state == waiting: // its lane has waited for it", "case l.state == laneWaiting:"}}, "^TestDropOldestLeavesALaneThatWaitsAlone$"},
+	{"drop-wakes-a-waiting-lane", []edit{{"overflow.go", "case e.state == waiting: // its lane has waited for it", "case l.state == laneWaiting:"}}, "^TestDropOldestLeavesALaneThatWaitsAlone$"},
 	{"breaker-burns-attempts", []edit{{"gate.go", "\treturn true\n}\n\n// halfOpen", "\treturn false\n}\n\n// halfOpen"}}, "^TestG36Breaker$"},
 	{"half-open-lets-all-through", []edit{{"gate.go", "\t\tb.probe = e\n\t\tg.close(true)", "\t\tb.probe = e"}}, "^TestHalfOpenBreakerLetsOneThrough$"},
 	{"probe-never-cleared", []edit{{"gate.go", "case e == b.probe: // it has told nothing: the next one is tried", "case false:"}}, "^TestHalfOpenBreakerTriesTheNextAfterASkip$"},
