@@ -7,8 +7,8 @@ import "sync"
 // that has come in meanwhile.
 //
 // It can be short of what the queue knows, never wrong: room is how many deliveries may come in before
-// somebody has to ask the queue itself, under both locks. It is 0 whenever there is more to decide than
-// whether there is room.
+// somebody has to ask the queue itself, under both locks. It is 0 whenever there is more to decide or to do
+// than whether there is room, as for the first delivery of all, which starts the workers.
 type intake struct {
 	_  [64]byte // publishers and workers write to different cache lines
 	mu sync.Mutex
@@ -80,7 +80,7 @@ func (q *queue) reckon() {
 }
 
 func (q *queue) roomWith(coming int) int {
-	if q.outside != nil || len(q.room) > 0 || q.shares != nil {
+	if q.staff != nil || q.outside != nil || len(q.room) > 0 || q.shares != nil {
 		return 0
 	}
 	return max(0, q.limit-q.stats.Queued-q.stats.Waiting-len(q.staged)-coming)

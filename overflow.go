@@ -47,6 +47,9 @@ func (q *queue) offer(p parcel, inside bool) (w *waiter, dropped *entry, err err
 	}
 	if err != nil {
 		q.stats.Refused++
+	} else if q.staff != nil {
+		q.staff()
+		q.staff = nil
 	}
 	q.reckon()
 	return w, dropped, err

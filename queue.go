@@ -15,6 +15,7 @@ type queue struct {
 	overflow Overflow
 	keyed    bool
 	settled  func() // called, with mu held, when no delivery is left, or runs no more after halt
+	staff    func() // called once, with mu held, when the first delivery is accepted: starts the workers; then nil
 
 	intake intake
 

@@ -246,3 +246,18 @@ func TestG8NoCycleDeadlocks(t *testing.T) {
 		})
 	})
 }
+
+func TestASubscriptionThatHearsNothingHasNoGoroutine(t *testing.T) {
+	b := jitney.New(silent)
+	before := runtime.NumGoroutine()
+	const n = 1000
+	var calls atomic.Int64
+	for i := range n {
+		jitney.Subscribe(b, fmt.Sprint("s", i), func(context.Context, fact) error { calls.Add(1); return nil }, jitney.WithWorkers(2))
+	}
+	assert.Less(t, runtime.NumGoroutine(), before+n)
+	require.NoError(t, b.Publish(t.Context(), fact{}))
+	assert.GreaterOrEqual(t, runtime.NumGoroutine(), 2*n, "each has its workers now")
+	require.NoError(t, b.Shutdown(t.Context()))
+	assert.EqualValues(t, n, calls.Load())
+}

@@ -150,15 +150,18 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	return eventName, nil
 }
 
-// start lets the workers run, then the events in: nobody publishes to a subscription without workers.
+// start lets the events in. The workers come with the first of them: the garbage collector looks at every
+// goroutine, and many a subscription hears nothing for long.
 func (s *Subscription) start(eventName string, workers int) {
-	if s.sync {
-		workers = 0
-	}
-	s.workers.Store(int32(workers))
-	s.goroutines.Add(workers)
-	for range workers {
-		go s.work(nil, nil)
+	if !s.sync {
+		s.queue.staff = func() {
+			s.workers.Store(int32(workers))
+			s.goroutines.Add(workers)
+			for range workers {
+				go s.work(nil, nil)
+			}
+		}
+		s.queue.reckon()
 	}
 	err := s.bus.routes.add(s, eventName)
 	if err == nil {

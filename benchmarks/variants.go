@@ -19,6 +19,6 @@ func Variants() []System {
 		variant("retry, dead letters, timeout", Subscription{Options: lasting}),
 		variant("the same and an inbox", Subscription{Options: append(lasting, jitney.WithIdempotency(&jitney.MemoryInbox{}))}),
 		variant("8 workers, a lane per key", Subscription{Options: []jitney.SubscribeOption{jitney.WithWorkers(8)}}),
-		variant("10,000 other subscriptions", Subscription{Crowd: true}),
+		variant("10,000 other subscriptions, which hear nothing", Subscription{Crowd: true}),
 	}
 }

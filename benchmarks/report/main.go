@@ -61,6 +61,11 @@ func jobs() (list []job) {
 			list = append(list, job{"latency", "20,000/s", channel}, job{"latency", "20,000/s", ours})
 		}
 	}
+	for _, s := range alone {
+		for _, sys := range aloneSystems {
+			list = append(list, job{"alone", s, sys})
+		}
+	}
 	for _, v := range benchmarks.Variants() {
 		list = append(list, job{"variant", "1→1", v.Name})
 	}
@@ -77,6 +82,13 @@ func jobs() (list []job) {
 	return append(list, job{"telemetry", "1→1", "never sampled"}, job{"telemetry", "1→1", "sampled"})
 }
 
+// What is measured once more in a process that has no other data: there the garbage collector runs as often as
+// what the bus itself allocates makes it, which is hard on whoever makes an envelope per event.
+var (
+	alone        = []string{"1→1", "1→10"}
+	aloneSystems = []string{channel, ours, "libp2p eventbus", "cskr/pubsub"}
+)
+
 // outcome is what a child prints.
 type outcome struct {
 	benchmarks.Result
@@ -84,13 +96,16 @@ type outcome struct {
 }
 
 func measure(what string, about time.Duration, heap int) error {
-	live := make([]byte, heap<<20) // data that a service would have
-	defer runtime.KeepAlive(live)
 	part := strings.Split(what, "|")
 	if len(part) != 3 {
 		return fmt.Errorf("no such measurement: %q", what)
 	}
 	j := job{part[0], part[1], part[2]}
+	if j.kind == "alone" {
+		heap = 0
+	}
+	live := make([]byte, heap<<20) // data that a service would have
+	defer runtime.KeepAlive(live)
 	sys, known := benchmarks.Find(j.system)
 	if j.kind == "variant" {
 		for _, v := range benchmarks.Variants() {
@@ -105,7 +120,7 @@ func measure(what string, about time.Duration, heap int) error {
 	var o outcome
 	var err error
 	switch j.kind {
-	case "throughput", "variant":
+	case "throughput", "alone", "variant":
 		err = fmt.Errorf("no such scenario: %q", j.scenario)
 		for _, s := range benchmarks.Scenarios {
 			if s.Name == j.scenario {

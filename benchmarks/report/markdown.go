@@ -42,6 +42,23 @@ func (r *results) markdown(goals []goal) string {
 		p(" %s | %s |\n", trim(r.median(through("1→1", sys.Name), allocs)), sys.Lacks)
 	}
 
+	p("\n## The same with no other live data, ns\n\n")
+	p("Above, each process has %d MiB of live data, as a service would. In one that has none, Go's collector runs as soon\n", r.Heap)
+	p("as 4 MiB have been allocated, some hundred times as often; an envelope per event costs much more there.\n\n")
+	p("| system |")
+	for _, s := range alone {
+		p(" %s | times a channel |", s)
+	}
+	p("\n|---|%s\n", strings.Repeat("---:|---:|", len(alone)))
+	for _, sys := range aloneSystems {
+		p("| %s |", sys)
+		for _, s := range alone {
+			j := job{"alone", s, sys}
+			p(" %.0f | %s |", r.median(j, nanoseconds), trim(r.ratio(j, job{"alone", s, channel}, nanoseconds)))
+		}
+		p("\n")
+	}
+
 	p("\n## Latency at 20,000 events/s, µs\n\n")
 	p("The publisher does not sleep between two events. A subscriber that has nothing to do has to be woken.\n\n")
 	p("| system | Publish p50 | p99 | p99.9 | end to end p50 | p99 | p99.9 |\n|---|---:|---:|---:|---:|---:|---:|\n")
@@ -75,6 +92,7 @@ func (r *results) markdown(goals []goal) string {
 		j := job{"variant", "1→1", v.Name}
 		p("| %s | %.0f | %s | %s |\n", v.Name, r.median(j, nanoseconds), trim(r.ratio(j, job{"variant", "1→1", "bare"}, nanoseconds)), trim(r.median(j, allocs)))
 	}
+	p("\nThe SDK's bare calls are two spans, one measurement and two counters; Jitney's counters are read by callback.\n")
 	p("\n| telemetry, one synchronous subscriber | the SDK's bare calls, ns | what Jitney adds, ns |\n|---|---:|---:|\n")
 	for _, name := range []string{"never sampled", "sampled"} {
 		j := job{"telemetry", "1→1", name}
