@@ -11,7 +11,7 @@ import (
 // routes knows which Go type each event name belongs to, and which subscriptions want which type.
 // Publish reads it without a lock; Subscribe and Close change it under one.
 type routes struct {
-	byType sync.Map // reflect.Type → *route
+	byType sync.Map // reflect.Type → *route; a raw event's name → *route
 
 	mu     sync.Mutex
 	names  map[string]reflect.Type
@@ -67,7 +67,27 @@ func (rs *routes) bind(e Event, typ reflect.Type) (*route, error) {
 	name := e.EventType() // the user's code: not under the lock
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
+	if typ == rawType {
+		return rs.raw(name)
+	}
 	return rs.bindLocked(name, typ)
+}
+
+var rawType = reflect.TypeFor[RawEvent]()
+
+// raw finds the route of raw events of that name: many names share their Go type. A name that belongs to
+// another Go type is refused, for its subscribers would not hear the event.
+func (rs *routes) raw(name string) (*route, error) {
+	if other, taken := rs.names[name]; taken {
+		return nil, fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, rawType)
+	}
+	if r, ok := rs.byType.Load(name); ok {
+		return r.(*route), nil
+	}
+	if err := checkName(name); err != nil {
+		return nil, fmt.Errorf("%w (Type of a RawEvent)", err)
+	}
+	return rs.newRoute(name, rawType, name), nil
 }
 
 func (rs *routes) bindLocked(name string, typ reflect.Type) (*route, error) {
@@ -80,13 +100,18 @@ func (rs *routes) bindLocked(name string, typ reflect.Type) (*route, error) {
 	if other, taken := rs.names[name]; taken {
 		return nil, fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, typ)
 	}
+	rs.names[name] = typ
+	return rs.newRoute(name, typ, typ), nil
+}
+
+// newRoute makes a route, and has it found under key. Called with mu held.
+func (rs *routes) newRoute(name string, typ reflect.Type, key any) *route {
 	r := &route{name: name, typ: typ, pointer: typ.Kind() == reflect.Pointer}
 	r.keyed, r.versioned = typ.Implements(reflect.TypeFor[keyed]()), typ.Implements(reflect.TypeFor[versioned]())
 	r.publish, r.deal = "publish "+name, "handle "+name
-	rs.names[name] = typ
 	rs.fill(r)
-	rs.byType.Store(typ, r)
-	return r, nil
+	rs.byType.Store(key, r)
+	return r
 }
 
 // fill gives a new route its subscriptions. Called with mu held.

@@ -99,6 +99,18 @@ func (e *Envelope) head(sc trace.SpanContext) {
 	}
 }
 
+// TraceParent returns the trace context that e was published with, as the W3C's headers traceparent and
+// tracestate: what Headers have, or what travels with e because nothing of it is sampled. Both are "" without one.
+func (e *Envelope) TraceParent() (parent, state string) {
+	if parent := e.Headers["traceparent"]; parent != "" {
+		return parent, e.Headers["tracestate"]
+	}
+	if t := e.traced; t != nil && t.span.IsValid() {
+		return traceparent(t.span), t.span.TraceState().String()
+	}
+	return "", ""
+}
+
 // traceparent is the W3C's header: version 00, trace, parent, flags.
 func traceparent(sc trace.SpanContext) string {
 	var text [55]byte

@@ -176,10 +176,11 @@ func TestSpanLinksGiveEachHandlingATraceOfItsOwn(t *testing.T) {
 func TestSamplingGoesWithTheFlow(t *testing.T) {
 	for sampler, want := range map[sdktrace.Sampler]int{sdktrace.NeverSample(): 0, sdktrace.AlwaysSample(): 1} {
 		r := newRig(sdktrace.ParentBased(sampler))
-		var header string
+		var header, parent string
 		var inside trace.SpanContext
 		jitney.Subscribe(r.Bus, "s", func(ctx context.Context, _ placed) error {
 			header, inside = jitney.FromContext(ctx).Headers["traceparent"], trace.SpanContextFromContext(ctx)
+			parent, _ = jitney.FromContext(ctx).TraceParent()
 			return nil
 		})
 		ctx, request := r.tracer.Start(t.Context(), "request")
@@ -189,6 +190,8 @@ func TestSamplingGoesWithTheFlow(t *testing.T) {
 		assert.Equal(t, want == 1, header != "")
 		assert.Equal(t, request.SpanContext().TraceID(), inside.TraceID())
 		assert.Equal(t, want == 1, inside.IsSampled())
+		assert.True(t, strings.HasPrefix(parent, "00-"+inside.TraceID().String()), "also what is not sampled has one, for other processes")
+		assert.True(t, strings.HasSuffix(parent, fmt.Sprintf("-%02d", want)))
 	}
 }
 
