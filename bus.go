@@ -21,6 +21,7 @@ type Bus struct {
 	hopLimit       int
 	defaults       []SubscribeOption
 
+	journal      Journal // nil: queues are memory
 	clock        clock
 	telemetry    telemetry
 	routes       routes
@@ -44,7 +45,7 @@ func New(opts ...Option) *Bus {
 	c := newBusConfig(opts)
 	b := &Bus{
 		logger: c.logger, source: c.source, hooks: c.hooks, publishTimeout: c.publishTimeout,
-		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults,
+		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults, journal: c.journal,
 		down: make(chan struct{}),
 	}
 	b.routes.init()
@@ -124,10 +125,23 @@ func (b *Bus) Flush(ctx context.Context) error {
 	if b.handles(ctx) {
 		return fmt.Errorf("jitney: flush: %w", ErrReentrant)
 	}
-	if !b.bell.until(ctx.Done(), func() bool { return b.quiet(false) }) {
+	if !b.bell.until(ctx.Done(), func() bool { return b.settledAll(ctx) }) {
 		return fmt.Errorf("jitney: flush: %w", context.Cause(ctx))
 	}
 	return nil
+}
+
+// settledAll reports whether there was a moment when everything was settled, in the journal as well.
+func (b *Bus) settledAll(ctx context.Context) bool {
+	if b.journal == nil {
+		return b.quiet(false)
+	}
+	end, err := b.journal.End(ctx)
+	if err != nil || !b.caughtUp(end) || !b.quiet(false) {
+		return false
+	}
+	again, err := b.journal.End(ctx) // what a handler has published meanwhile is behind it
+	return err == nil && again == end
 }
 
 // quiet reports whether there was a moment, while it looked, when no subscription had anything to do;

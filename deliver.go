@@ -59,12 +59,17 @@ func (s *Subscription) work(e *entry, lost error) {
 
 // turn settles e and takes the next delivery.
 func (s *Subscription) turn(e *entry, v verdict) *entry {
-	r := e.again()
-	if r == nil || !v.ending.final() {
+	if e.rare == nil || !v.ending.final() {
 		return s.queue.turn(e, v)
 	}
+	r := e.again()
+	if at := e.position(); at > 0 { // before the queue: who waits for it to be empty may end the process
+		s.feed.settled(at, v.ending)
+	}
 	s.queue.settle(e, v)
-	s.bus.redelivered(r)
+	if r != nil {
+		s.bus.redelivered(r)
+	}
 	return s.queue.take()
 }
 

@@ -29,6 +29,8 @@ type rare struct {
 	at    time.Time   // when it was accepted, if not at the event's time
 	again *redelivery // if it comes from the dead letters
 	claim *claim      // if there is WithFairShare
+
+	position int64 // in the journal, if it comes from there
 }
 
 func (p *parcel) at() time.Time {
@@ -52,9 +54,17 @@ func (p *parcel) claim() *claim {
 	return p.rare.claim
 }
 
+// position is p's place in the journal; 0 if it does not come from there.
+func (p *parcel) position() int64 {
+	if p.rare == nil {
+		return 0
+	}
+	return p.rare.position
+}
+
 // claiming returns p with a claim.
 func (p parcel) claiming(c *claim) parcel {
-	p.rare = &rare{at: p.at(), again: p.again(), claim: c}
+	p.rare = &rare{at: p.at(), again: p.again(), claim: c, position: p.position()}
 	return p
 }
 

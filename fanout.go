@@ -75,6 +75,8 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 			return p, fmt.Errorf("%w: %q", ErrNoSubscription, clip(name, maxName))
 		case !s.wants(p.route.typ):
 			return p, fmt.Errorf("%w: %s takes %s", ErrTypeConflict, name, s.EventType())
+		case s.feed != nil:
+			return p, fmt.Errorf("%w: %s", ErrDurable, name)
 		}
 		p.named = append(p.named, s)
 	}
@@ -83,6 +85,11 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 
 // post hands out the postings one after the other.
 func (b *Bus) post(ctx context.Context, ps []posting) error {
+	if b.journal != nil && ps[0].named == nil {
+		if err := b.record(ctx, ps); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	for i := range ps {
 		p := &ps[i]
@@ -157,8 +164,8 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 	var waits []full
 	syncs := false
 	for i, s := range to {
-		if s.sync {
-			syncs = true
+		if s.sync || s.feed != nil {
+			syncs = syncs || s.sync
 			continue
 		}
 		p.scope = of.scopeFor(i)

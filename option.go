@@ -33,6 +33,7 @@ type busConfig struct {
 	meters         metric.MeterProvider
 	links          bool
 	baggage        []string
+	journal        Journal
 	defaults       []SubscribeOption
 }
 
@@ -51,6 +52,8 @@ type subscribeConfig struct {
 	parking     int
 	breaker     *Breaker
 	fair        *FairShare
+	ephemeral   bool
+	from        Start
 	middlewares []Middleware
 }
 
@@ -161,6 +164,26 @@ func WithBaggage(keys ...string) Option {
 	return busOption(func(c *busConfig) { c.baggage = append(c.baggage, keys...) })
 }
 
+// WithJournal makes the bus durable: Publish returns when j has stored the events, and subscriptions are fed from j,
+// each from where it was, whatever has happened to the process since. All are durable but those WithSync and
+// WithEphemeral. Default: queues are memory.
+func WithJournal(j Journal) Option {
+	mustHave("WithJournal", j != nil)
+	return busOption(func(c *busConfig) { c.journal = j })
+}
+
+// WithStart sets where a durable subscription begins whose name the journal does not know yet. With FromBeginning()
+// it gets all that the journal has. Default: the end.
+func WithStart(from Start) SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.from = from })
+}
+
+// WithEphemeral keeps a subscription of a bus WithJournal out of the journal: its queue is memory, and it hears what
+// is published while it is there. For caches and the like, which begin anew with the process.
+func WithEphemeral() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.ephemeral = true })
+}
+
 // WithBuffer sets how many deliveries a queue holds that are not in the handler: those queued and those
 // between two attempts. Default 1024.
 func WithBuffer(n int) SubscribeOption {
@@ -175,7 +198,8 @@ func WithReserve(n int) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.reserve = n })
 }
 
-// WithOverflow sets what a full queue does with one more event. Default Block.
+// WithOverflow sets what a full queue does with one more event. Default Block. A durable subscription fetches no more
+// than it has room for, so it has no effect there.
 func WithOverflow(o Overflow) SubscribeOption {
 	mustBe("WithOverflow", o >= Block && o <= DropOldest, int(o))
 	return subscribeOption(func(c *subscribeConfig) { c.overflow = o })

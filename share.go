@@ -23,6 +23,9 @@ type claim struct {
 	cost  int
 }
 
+// noClaim is that of a delivery whose share is not known.
+var noClaim = claim{cost: 1}
+
 // claim asks the application what a delivery costs, and whom.
 func (f *FairShare) claim(env *Envelope) (c *claim, err error) {
 	err = contain(func() error {

@@ -93,6 +93,7 @@ func (b *Bus) Shutdown(ctx context.Context) error {
 func (b *Bus) drain() error {
 	subs := b.routes.shut()
 	for _, s := range subs {
+		s.halt()
 		s.queue.refuse(ErrClosed, nil)
 	}
 	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
@@ -130,6 +131,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 
 // drain is Close's own goroutine.
 func (s *Subscription) drain() error {
+	s.halt()
 	s.queue.refuse(errLeft, errLeft)
 	s.bus.bell.until(s.patient.Done(), s.queue.over)
 	without := ErrHeldBack // the cause, if s's own patience has not ended
@@ -174,6 +176,7 @@ func (b *Bus) end(patient context.Context, subs []*Subscription, refusal error) 
 		if s.workers.Load() == 0 {
 			s.goroutines.Wait() // they are on their last instructions
 		}
+		s.endFeed()
 	}
 	return unhandled
 }
@@ -215,6 +218,9 @@ func ended(subs []*Subscription) bool {
 func (s *Subscription) unhandled() (list []Unhandled) {
 	var redeliveries []*redelivery
 	s.queue.remaining(func(e *entry) {
+		if e.position() > 0 && e.state != running {
+			return // the journal has it
+		}
 		u := Unhandled{Envelope: e.env, Subscriber: s.name}
 		if e.state == running {
 			u.Running = true

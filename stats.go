@@ -25,6 +25,7 @@ type Stats struct {
 	Late        uint64 // the part of Handled that succeeded after its timeout
 	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
 	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
+	Unknown     uint64 // events of a journal put aside because this program cannot decode them
 	Slow        uint64 // handlers, and publishers waiting for room, that the watchdog has named
 
 	Paused  bool         // by Pause; of a bus: any subscription
@@ -59,6 +60,7 @@ func (s Stats) add(t Stats) Stats {
 	s.Late += t.Late
 	s.Refused += t.Refused
 	s.StoreErrors += t.StoreErrors
+	s.Unknown += t.Unknown
 	s.Slow += t.Slow
 	s.Paused = s.Paused || t.Paused
 	s.Breaker = max(s.Breaker, t.Breaker)

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/jitneytest"
+	"github.com/jitney-go/jitney/wire"
 )
 
 func TestG1Accounting(t *testing.T) {
@@ -177,6 +179,13 @@ func TestG16NothingSilent(t *testing.T) {
 		require.ErrorIs(t, b.Publish(t.Context(), fact{}), jitney.ErrClosed)
 		assert.EqualValues(t, 1, b.Stats().TooLate)
 		check("TooLate", "refused after shutdown", "fact", "stats_test.go")
+
+		b = jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), jitney.WithJournal(jitneytest.NewMemoryJournal(wire.NewTypes())))
+		jitney.Subscribe(b, "old-binary", func(context.Context, fact) error { return nil })
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		require.NoError(t, b.Flush(t.Context()))
+		check("Unknown", "put aside", "test.fact", "old-binary")
+		require.NoError(t, b.Shutdown(t.Context()))
 
 		for _, typ := range []reflect.Type{reflect.TypeFor[jitney.Stats](), reflect.TypeFor[jitney.BusStats]()} {
 			for f := range typ.Fields() {

@@ -33,6 +33,7 @@ type Subscription struct {
 	handledOption []metric.RecordOption // of what needs no look-up
 	queuedOption  []metric.RecordOption
 
+	feed    *feed   // nil unless durable
 	handle  Handler // the whole chain
 	plain   bool    // it is but the handler
 	queue   queue
@@ -105,6 +106,10 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	if !s.sync {
 		s.restrain(&c)
 	}
+	if b.journal != nil && !s.sync && !c.ephemeral {
+		s.queue.overflow = Block
+		s.feed = newFeed(s, c.from)
+	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
 	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
@@ -164,6 +169,12 @@ func (s *Subscription) start(eventName string, workers int) {
 		s.queue.reckon()
 	}
 	err := s.bus.routes.add(s, eventName)
+	if err == nil && s.feed != nil {
+		if err = s.feed.begin(); err != nil {
+			s.bus.routes.leave(s)
+			s.bus.routes.forget(s)
+		}
+	}
 	if err == nil {
 		return
 	}
@@ -197,6 +208,9 @@ func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
 func (s *Subscription) offer(p parcel, inside bool) (w *waiter, err error) {
 	if s.fair != nil {
 		claim, err := s.fair.claim(p.env)
+		if err != nil && p.position() > 0 { // nobody is there to be told, and it is not to be lost
+			claim, err = &noClaim, nil
+		}
 		if err != nil {
 			s.queue.count(func(st *Stats) { st.Refused++ })
 			return nil, err

@@ -1,0 +1,232 @@
+package jitney
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// feed leads a durable subscription's events from the journal into its queue. It fetches no more than the queue has
+// room for, so it never waits for room there, and tells the journal what has become of each event.
+type feed struct {
+	s      *Subscription
+	from   Start
+	cursor Cursor
+
+	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
+	mu      sync.Mutex
+	free    int             // entries that may still be fetched
+	more    chan struct{}   // has an element when free has risen
+	life    context.Context // of the fetching
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+func newFeed(s *Subscription, from Start) *feed {
+	f := &feed{s: s, from: from, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{})}
+	f.life, f.stop = context.WithCancel(context.Background())
+	return f
+}
+
+// begin finds the subscription's place in the journal and begins to feed it. A journal that does not answer now is
+// asked again: the subscription begins at this moment then, if its name is new and it is to begin at the end. Only
+// a name that is in use is an error.
+func (f *feed) begin() error {
+	d := Durable{Name: f.s.name, From: f.from}
+	if f.s.want.Kind() != reflect.Interface {
+		d.Type = f.s.typ
+	}
+	err := f.open(f.life, d)
+	if is(err, ErrInUse) {
+		close(f.stopped)
+		return err
+	}
+	if err != nil && d.From == (Start{}) {
+		d.From = FromTime(time.Now())
+	}
+	go func() {
+		defer close(f.stopped)
+		if err == nil || f.persist(f.life, err, "jitney: durable subscription not opened, will try again", func() error { return f.open(f.life, d) }) {
+			f.run(f.life)
+		}
+	}()
+	return nil
+}
+
+func (f *feed) open(ctx context.Context, d Durable) error {
+	return contain(func() (err error) { f.cursor, err = f.s.bus.journal.Open(ctx, d); return err })
+}
+
+// persist calls try, which has failed with err, until it succeeds, and reports whether it did before ctx ended.
+func (f *feed) persist(ctx context.Context, err error, text string, try func() error) bool {
+	for n := 1; err != nil; n++ {
+		if ctx.Err() != nil {
+			return false
+		}
+		f.s.queue.count(func(st *Stats) { st.StoreErrors++ })
+		if powerOfTwo(n) {
+			f.s.bus.log(ctx, slog.LevelError, text,
+				slog.String("subscriber", f.s.name), slog.Int("times", n), slog.String("error", errorText(err)))
+		}
+		wait, _ := storePolicy.Next(n, 0, f.s.random())
+		_ = sleep(ctx, ctx, wait)
+		err = contain(try)
+	}
+	return true
+}
+
+// run fetches entries until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	for f.await(ctx) {
+		var entries []Entry
+		var through int64
+		fetch := func() (err error) {
+			entries, through, err = f.cursor.Next(ctx, f.room())
+			return err
+		}
+		err := contain(fetch)
+		if err != nil && !f.persist(ctx, err, "jitney: journal cannot be read, will try again", fetch) {
+			return
+		}
+		for _, e := range entries {
+			if !f.take(ctx, e) {
+				return // the queue is closed: the entry comes again
+			}
+		}
+		f.through.Store(through)
+		f.s.bus.bell.ring()
+	}
+}
+
+// take puts an entry into the queue, or settles it at once.
+func (f *feed) take(ctx context.Context, e Entry) bool {
+	switch f.matches(e) {
+	case notForUs:
+		f.cursor.Settle(e.Position, Settled)
+		return true
+	case unknown:
+		f.unknown(e)
+		return true
+	}
+	f.use(1)
+	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position}}, false)
+	if w != nil { // what is redelivered has taken the room
+		err = f.s.queue.await(ctx, w, time.NewTimer(math.MaxInt64))
+	}
+	if err != nil {
+		f.use(-1)
+	}
+	return err == nil
+}
+
+type match uint8
+
+const (
+	forUs match = iota
+	notForUs
+	unknown // it could be, for a program that knows it
+)
+
+func (f *feed) matches(e Entry) match {
+	if e.Err != nil {
+		return unknown
+	}
+	typ := reflect.TypeOf(e.Envelope.Event)
+	switch raw := typ == rawType; {
+	case f.s.wants(typ) && (!raw || f.s.want == eventType):
+		return forUs
+	case raw && (f.s.want.Kind() == reflect.Interface || e.Envelope.Type == f.s.typ):
+		return unknown
+	}
+	return notForUs
+}
+
+var eventType = reflect.TypeFor[Event]()
+
+// unknown puts an entry aside.
+func (f *feed) unknown(e Entry) {
+	var n uint64
+	f.s.queue.count(func(st *Stats) { st.Unknown++; n = st.Unknown })
+	f.cursor.Settle(e.Position, Unknown)
+	if e.Err == nil && !powerOfTwo(n) {
+		return
+	}
+	f.s.bus.log(context.Background(), slog.LevelError, "jitney: event put aside, this program cannot decode it",
+		slog.String("subscriber", f.s.name), slog.Int64("position", e.Position), slog.Any("event", e.Envelope),
+		slog.Uint64("put_aside_in_all", n), slog.String("error", errorText(e.Err)))
+}
+
+// settled tells the journal what has become of a delivery.
+func (f *feed) settled(position int64, end ending) {
+	if end != interrupted { // it comes again, to the next process
+		_ = contain(func() error { f.cursor.Settle(position, Settled); return nil }) // if it panics, likewise
+	}
+	f.use(-1)
+}
+
+// use takes n entries' room, or gives it back.
+func (f *feed) use(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.free -= n
+	if f.free > 0 {
+		select {
+		case f.more <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (f *feed) room() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.free
+}
+
+// await waits for room, and reports whether there is some before ctx ends.
+func (f *feed) await(ctx context.Context) bool {
+	for f.room() <= 0 {
+		select {
+		case <-f.more:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// halt keeps further entries from coming.
+func (s *Subscription) halt() {
+	if s.feed != nil {
+		s.feed.stop()
+		<-s.feed.stopped
+	}
+}
+
+// endFeed stores what has been settled.
+func (s *Subscription) endFeed() {
+	f := s.feed
+	if f == nil || f.cursor == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.bus.grace)
+	defer cancel()
+	if err := contain(func() error { return f.cursor.Close(ctx) }); err != nil {
+		f.s.bus.log(ctx, slog.LevelError, "jitney: the journal does not know all that was settled; some of it will be handled again",
+			slog.String("subscriber", f.s.name), slog.String("error", errorText(err)))
+	}
+}
+
+// caughtUp reports whether all durable subscriptions have been fed all that the journal has up to end.
+func (b *Bus) caughtUp(end int64) bool {
+	for _, s := range b.routes.all() {
+		if s.feed != nil && s.feed.through.Load() < end {
+			return false
+		}
+	}
+	return true
+}

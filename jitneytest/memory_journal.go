@@ -1,0 +1,207 @@
+package jitneytest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// MemoryJournal is a [jitney.Journal] for tests: it keeps events as bytes, as a durable one does, and they end with
+// it. What has been lent to a bus can be lent to another after [MemoryJournal.Crash], as if the process had died.
+type MemoryJournal struct {
+	mu      sync.Mutex
+	types   *wire.Types
+	log     []wire.Message
+	byID    map[uuid.UUID]int
+	places  map[string]*memoryPlace
+	changed chan struct{} // closed when log grows
+}
+
+// memoryPlace is what is kept of a durable subscriber.
+type memoryPlace struct {
+	start   int           // entries before it are not for it
+	settled map[int]bool  // indexes of log
+	aside   map[int]bool  // unknown to the program that had it open
+	open    *memoryCursor // nil if it is not
+}
+
+// NewMemoryJournal returns an empty journal for events of these types.
+func NewMemoryJournal(types *wire.Types) *MemoryJournal {
+	return &MemoryJournal{
+		types: types, byID: make(map[uuid.UUID]int), places: make(map[string]*memoryPlace), changed: make(chan struct{}),
+	}
+}
+
+// Crash frees all names, as the death of a process does: what their cursors settle from now on is forgotten. types are
+// those that the next program knows.
+func (j *MemoryJournal) Crash(types *wire.Types) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.types = types
+	for _, p := range j.places {
+		p.open = nil
+	}
+}
+
+// Append implements [jitney.Journal].
+func (j *MemoryJournal) Append(ctx context.Context, envs ...*jitney.Envelope) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var fresh []wire.Message
+	var ids []uuid.UUID
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, env := range envs {
+		m, err := wire.Encode(env, wire.Limits{})
+		if err != nil {
+			return err
+		}
+		if at, stored := j.byID[env.ID]; stored {
+			if old := j.log[at]; !bytes.Equal(old.Data, m.Data) || !maps.Equal(old.Attributes, m.Attributes) {
+				return fmt.Errorf("%w: %s", jitney.ErrIDConflict, env)
+			}
+			continue
+		}
+		fresh, ids = append(fresh, m), append(ids, env.ID)
+	}
+	for i, m := range fresh {
+		j.byID[ids[i]] = len(j.log)
+		j.log = append(j.log, m)
+	}
+	close(j.changed)
+	j.changed = make(chan struct{})
+	return nil
+}
+
+// End implements [jitney.Journal].
+func (j *MemoryJournal) End(context.Context) (int64, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return int64(len(j.log)), nil
+}
+
+// Open implements [jitney.Journal].
+func (j *MemoryJournal) Open(_ context.Context, d jitney.Durable) (jitney.Cursor, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p := j.places[d.Name]
+	if p == nil {
+		start, err := j.start(d.From)
+		if err != nil {
+			return nil, err
+		}
+		p = &memoryPlace{start: start, settled: make(map[int]bool), aside: make(map[int]bool)}
+		j.places[d.Name] = p
+	}
+	if p.open != nil {
+		return nil, fmt.Errorf("%w: %s", jitney.ErrInUse, d.Name)
+	}
+	c := &memoryCursor{j: j, p: p, d: d, next: p.start}
+	for at := range p.aside {
+		if m := j.log[at]; j.known(m) {
+			delete(p.aside, at)
+		}
+	}
+	p.open = c
+	return c, nil
+}
+
+func (j *MemoryJournal) known(m wire.Message) bool {
+	env, err := j.types.Decode(m)
+	if err != nil {
+		return false
+	}
+	_, raw := env.Event.(jitney.RawEvent)
+	return !raw
+}
+
+func (j *MemoryJournal) start(from jitney.Start) (int, error) {
+	beginning, t := from.At()
+	if beginning {
+		return 0, nil
+	}
+	if t.IsZero() {
+		return len(j.log), nil
+	}
+	for i, m := range j.log {
+		env, err := j.types.Decode(m)
+		if err != nil {
+			return 0, err
+		}
+		if !env.Time.Before(t) {
+			return i, nil
+		}
+	}
+	return len(j.log), nil
+}
+
+type memoryCursor struct {
+	j    *MemoryJournal
+	p    *memoryPlace
+	d    jitney.Durable
+	next int
+}
+
+// Next implements [jitney.Cursor].
+func (c *memoryCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
+	for {
+		entries, through, changed := c.look(most)
+		if changed == nil {
+			return entries, through, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, 0, context.Cause(ctx)
+		}
+	}
+}
+
+// look returns what there is, or what to wait for.
+func (c *memoryCursor) look(most int) (entries []jitney.Entry, through int64, changed <-chan struct{}) {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.next == len(c.j.log) {
+		return nil, 0, c.j.changed
+	}
+	for ; c.next < len(c.j.log) && len(entries) < most; c.next++ {
+		m := c.j.log[c.next]
+		if c.p.settled[c.next] || c.p.aside[c.next] || c.d.Type != "" && m.Attributes[wire.Type] != c.d.Type {
+			continue
+		}
+		env, err := c.j.types.Decode(m)
+		entries = append(entries, jitney.Entry{Position: int64(c.next + 1), Envelope: env, Err: err})
+	}
+	return entries, int64(c.next), nil
+}
+
+// Settle implements [jitney.Cursor].
+func (c *memoryCursor) Settle(position int64, o jitney.Outcome) {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	switch {
+	case c.p.open != c:
+	case o == jitney.Unknown:
+		c.p.aside[int(position-1)] = true
+	default:
+		c.p.settled[int(position-1)] = true
+	}
+}
+
+// Close implements [jitney.Cursor].
+func (c *memoryCursor) Close(context.Context) error {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.p.open == c {
+		c.p.open = nil
+	}
+	return nil
+}
