@@ -445,9 +445,11 @@ func journalNext(ctx context.Context, r *journalRig) error {
 		}
 		appended := make(chan error, 1)
 		go func() { appended <- r.Append(ctx, r.happen(1, 2, 3)...) }()
-		entries, _, err := c.Next(ctx, 2)
-		if err != nil || len(entries) == 0 || len(entries) > 2 {
-			return fmt.Errorf("Next of at most 2 has returned %d, %w", len(entries), err)
+		var entries []jitney.Entry
+		for len(entries) == 0 {
+			if entries, _, err = c.Next(ctx, 2); err != nil || len(entries) > 2 {
+				return fmt.Errorf("Next of at most 2 has returned %d, %w", len(entries), err)
+			}
 		}
 		if err := <-appended; err != nil {
 			return err

@@ -1,0 +1,226 @@
+package sqljournal
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/jitney-go/jitney/wire"
+)
+
+// Journal implements [jitney.Journal] on a SQL database. Its methods may be called by several goroutines at once.
+type Journal struct {
+	db    *sql.DB
+	d     *Dialect
+	types *wire.Types
+	log   *slog.Logger
+
+	prefix          string
+	poll            time.Duration
+	allowNotDurable bool
+	committed       func(last int64) // called after each commit with events
+	ended           func(clean bool) error
+
+	recent recent
+
+	writing    sync.Mutex // held by whoever writes
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+
+	mu       sync.Mutex
+	requests []*request // not in a commit yet
+	cursors  map[string]*cursor
+	closed   bool
+
+	bell    chan struct{} // has an element when there is something to commit
+	stop    chan struct{}
+	stopped chan struct{}
+	renewed chan struct{} // closed when no lease will be renewed any more
+
+	token string // says whose a subscriber's place is, where several processes share a database
+}
+
+// Option configures a [Journal].
+type Option func(*Journal)
+
+// WithLogger sets where the journal logs to. Default: slog.Default() when Open is called.
+func WithLogger(l *slog.Logger) Option { return func(j *Journal) { j.log = l } }
+
+// WithPrefix sets what the names of the journal's tables begin with: a lower-case letter, and up to 30 more lower-case
+// letters, digits and underscores. Default "jitney_".
+func WithPrefix(prefix string) Option { return func(j *Journal) { j.prefix = prefix } }
+
+// WithPollInterval sets how often a database that other processes write to is asked for what they have published.
+// What this process publishes is known without asking. Default 200 ms.
+func WithPollInterval(d time.Duration) Option { return func(j *Journal) { j.poll = d } }
+
+// AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails.
+func AllowNotDurable() Option { return func(j *Journal) { j.allowNotDurable = true } }
+
+// Hooks are what the package of a database adds to a journal.
+type Hooks struct {
+	// Committed is called after each commit of events, with the newest position, and before their publishers know.
+	Committed func(last int64)
+	// Opened is called when the log can be read, with its newest position. Its error is Open's.
+	Opened func(last int64) error
+	// Ended is called at the end of Close.
+	Ended func(clean bool) error
+}
+
+var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
+
+// Open opens the journal in db, and makes its tables if they are not there. It is called by the packages sqlite,
+// postgres and mysql. db stays the caller's.
+func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks Hooks, opts ...Option) (*Journal, error) {
+	j := &Journal{
+		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond,
+		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor),
+		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		renewed: make(chan struct{}), token: uuid.NewString(),
+	}
+	j.recent.grown = make(chan struct{})
+	for _, o := range opts {
+		o(j)
+	}
+	if err := j.open(ctx, hooks); err != nil {
+		j.abandon()
+		return nil, fmt.Errorf("sqljournal: open %s: %w", d.Name, err)
+	}
+	go j.run()
+	if d.Shared {
+		go j.renew()
+	} else {
+		close(j.renewed)
+	}
+	return j, nil
+}
+
+func (j *Journal) open(ctx context.Context, hooks Hooks) error {
+	if !validPrefix.MatchString(j.prefix) {
+		return fmt.Errorf("prefix %q: it must be lower-case letters, digits and underscores, at most 31, a letter first", j.prefix)
+	}
+	if err := j.types.Check(); err != nil {
+		return err
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if err := j.migrate(ctx); err != nil {
+		return err
+	}
+	var last int64
+	if err := j.tx(ctx, func(tx *writeTx) (err error) {
+		next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
+		if err != nil {
+			return err
+		}
+		last = next - 1
+		newest, err := tx.number(ctx, `SELECT COALESCE(MAX(pos), ?) FROM {p}log`, last)
+		if err == nil && newest != last {
+			err = fmt.Errorf("%w: its newest event is %d, and %d is to be the next", ErrCorrupt, newest, next)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	if hooks.Opened != nil {
+		if err := hooks.Opened(last); err != nil {
+			return err
+		}
+	}
+	j.recent.known(last)
+	return nil
+}
+
+// End implements [jitney.Journal].
+func (j *Journal) End(ctx context.Context) (int64, error) {
+	if !j.d.Shared {
+		_, end, _ := j.recent.from(0, 0)
+		return end, nil
+	}
+	return j.ask(ctx)
+}
+
+// ask asks the database for the newest position.
+func (j *Journal) ask(ctx context.Context) (end int64, err error) {
+	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT next FROM {p}head WHERE id = 1`)).Scan(&end); err != nil {
+		return 0, fmt.Errorf("sqljournal: end of the log: %w", err)
+	}
+	j.recent.known(end - 1)
+	return end - 1, nil
+}
+
+// await waits until there may be newer events.
+func (j *Journal) await(ctx context.Context, grown <-chan struct{}) error {
+	if !j.d.Shared {
+		select {
+		case <-grown:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	t := time.NewTimer(j.poll)
+	defer t.Stop()
+	select {
+	case <-grown:
+		return nil
+	case <-t.C:
+		_, err := j.ask(ctx)
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close stores what has been settled, and ends the journal. Shut the bus down first. Append and Open return ErrClosed
+// from then on.
+func (j *Journal) Close(ctx context.Context) error {
+	j.mu.Lock()
+	was := j.closed
+	j.closed = true
+	j.mu.Unlock()
+	if was {
+		return nil
+	}
+	close(j.stop)
+	for _, done := range [...]<-chan struct{}{j.stopped, j.renewed} {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("sqljournal: close: %w", context.Cause(ctx))
+		}
+	}
+	if j.ended != nil {
+		if err := j.ended(true); err != nil {
+			return fmt.Errorf("sqljournal: close: %w", err)
+		}
+	}
+	return nil
+}
+
+func (j *Journal) sql(template string) string { return j.d.sql(j.prefix, template) }
+
+var errBadConn = driver.ErrBadConn
+
+func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// Exec executes a statement on the connection that the journal writes with, outside of any transaction: for what the
+// package of a database adds.
+func (j *Journal) Exec(ctx context.Context, statement string, args ...any) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	conn, err := j.writer(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, statement, args...)
+	return err
+}

@@ -1,0 +1,161 @@
+package sqljournal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jitney-go/jitney"
+)
+
+// Where several processes share a database, a subscriber's place belongs to one of them at a time: to whoever has
+// written its token beside it. The lease runs out, by the database's clock, when its owner is dead; the others ask for
+// it in turns meanwhile, and go on from what the owner has settled. Whoever has lost it writes nothing more.
+
+// leaseTime is how long a place stays its owner's that says nothing. It says something three times as often.
+const leaseTime = 15 * time.Second
+
+// ensure makes the subscriber's row if it is not there.
+func (c *cursor) ensure(ctx context.Context, from jitney.Start) error {
+	for attempt := 0; ; attempt++ {
+		var n int
+		err := c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT 1 FROM {p}subscriber WHERE name = ?`), c.name).Scan(&n)
+		if isNoRows(err) {
+			err = c.create(ctx, from)
+		}
+		if err == nil || attempt == 3 || c.j.d.Classify(err) != Duplicate && c.j.d.Classify(err) != Busy {
+			return err
+		}
+	}
+}
+
+// hold waits until the place is this process's.
+func (c *cursor) hold(ctx context.Context) error {
+	for {
+		if c.held() {
+			return nil
+		}
+		got, err := c.acquire(ctx)
+		if err != nil {
+			return fmt.Errorf("sqljournal: lease of %s: %w", c.name, err)
+		}
+		if got {
+			break
+		}
+		t := time.NewTimer(max(c.j.poll, 100*time.Millisecond))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+	}
+	if err := c.load(ctx, jitney.Start{}); err != nil {
+		return fmt.Errorf("sqljournal: open %s: %w", c.name, err)
+	}
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	c.leased = true
+	return nil
+}
+
+func (c *cursor) held() bool {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.leased
+}
+
+func (c *cursor) acquire(ctx context.Context) (got bool, err error) {
+	res, err := c.j.db.ExecContext(ctx, c.j.sql(`UPDATE {p}subscriber SET owner = ?, lease_until = {now} + ? `+
+		`WHERE name = ? AND (owner IS NULL OR owner = ? OR lease_until < {now})`), c.j.token, leaseTime.Milliseconds(), c.name, c.j.token)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+// isOurs reports whether the place is still this process's, and sees to it that it is until the end of tx.
+func (c *cursor) isOurs(ctx context.Context, tx *writeTx) (bool, error) {
+	_, err := tx.number(ctx, `SELECT position FROM {p}subscriber WHERE name = ? AND owner = ?{lock}`, c.name, c.j.token)
+	if isNoRows(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// forget drops what is known of a place that is another's now. Called with j.mu held.
+func (c *cursor) forget() {
+	c.leased, c.changed, c.out, c.again = false, 0, nil, nil
+	clear(c.settled)
+	clear(c.ahead)
+	clear(c.aside)
+	clear(c.waiting)
+	c.j.log.Warn("sqljournal: subscriber has become another process's", slog.String("subscriber", c.name))
+}
+
+// renew lengthens the leases, until the journal is closed.
+func (j *Journal) renew() {
+	defer close(j.renewed)
+	t := time.NewTicker(leaseTime / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-j.stop:
+			return
+		}
+		for _, c := range j.leases() {
+			ctx, cancel := context.WithTimeout(context.Background(), leaseTime/3)
+			got, err := c.acquireAgain(ctx)
+			cancel()
+			if err != nil {
+				j.log.Error("sqljournal: lease not renewed, will try again", slog.String("subscriber", c.name), slog.String("error", err.Error()))
+			} else if !got {
+				j.lose(c)
+			}
+		}
+	}
+}
+
+// releaseLeases lets other processes have all places at once, and not when the leases run out.
+func (j *Journal) releaseLeases() {
+	if !j.d.Shared || j.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaseTime/3)
+	defer cancel()
+	if _, err := j.conn.ExecContext(ctx, j.sql(`UPDATE {p}subscriber SET owner = NULL WHERE owner = ?`), j.token); err != nil {
+		j.log.Error("sqljournal: leases not released, they will run out", slog.String("error", err.Error()))
+	}
+}
+
+func (c *cursor) acquireAgain(ctx context.Context) (bool, error) {
+	res, err := c.j.db.ExecContext(ctx, c.j.sql(`UPDATE {p}subscriber SET lease_until = {now} + ? WHERE name = ? AND owner = ?`),
+		leaseTime.Milliseconds(), c.name, c.j.token)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+func (j *Journal) leases() (list []*cursor) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, c := range j.cursors {
+		if c.leased {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (j *Journal) lose(c *cursor) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if c.leased && !c.closed {
+		c.forget()
+	}
+}

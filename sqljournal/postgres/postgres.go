@@ -1,0 +1,105 @@
+// Package postgres opens a journal in a PostgreSQL database, for one process or several. It brings jackc/pgx.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/sqljournal"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// Journal is a journal in a PostgreSQL database.
+type Journal struct {
+	*sqljournal.Journal
+	db *sql.DB // to be closed with it; nil if it is the application's
+}
+
+// Open opens the journal in the database that a URL or connection string names ("postgres://…"), and makes its tables
+// if they are not there.
+func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", err)
+	}
+	j, err := OpenDB(ctx, db, types, opts...)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	j.db = db
+	return j, nil
+}
+
+// OpenDB opens the journal in the application's own database. db uses pgx's driver; it stays the application's. A pool
+// in transaction mode, such as pgbouncer's, will not do: the journal keeps one connection to write with.
+func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
+	j, err := sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{}, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	return &Journal{Journal: j}, nil
+}
+
+// Close stores what has been settled, and closes the journal; the database too, if Open has opened it.
+func (j *Journal) Close(ctx context.Context) error {
+	err := j.Journal.Close(ctx)
+	if j.db != nil {
+		err = errors.Join(err, j.db.Close())
+	}
+	return err
+}
+
+// Schema is what Open executes on an empty database.
+func Schema(prefix string) string { return sqljournal.Schema(dialect, prefix) }
+
+var dialect = &sqljournal.Dialect{
+	Name: "postgres", Numbered: true, Shared: true,
+	Number: "BIGINT", ID: "BYTEA", Label: "TEXT", Text: "TEXT", Bytes: "BYTEA",
+	Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Lock: " FOR UPDATE",
+	LockSchema: "LOCK TABLE {p}schema IN EXCLUSIVE MODE",
+	Now:        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+	Check:      check, Classify: classify,
+}
+
+// check looks at what decides whether a commit outlives a power failure.
+func check(ctx context.Context, conn *sql.Conn) error {
+	for _, setting := range [...]string{"fsync", "full_page_writes", "synchronous_commit"} {
+		var value string
+		if err := conn.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
+			return err
+		}
+		if value == "off" {
+			return fmt.Errorf("%w: %s is off", jitney.ErrNotDurable, setting)
+		}
+	}
+	return nil
+}
+
+func classify(err error) sqljournal.Fault {
+	var e *pgconn.PgError
+	switch {
+	case err == nil:
+		return sqljournal.Other
+	case !errors.As(err, &e):
+		return sqljournal.Lost
+	}
+	switch e.Code {
+	case "23505":
+		return sqljournal.Duplicate
+	case "40001", "40P01", "55P03":
+		return sqljournal.Busy
+	case "53100":
+		return sqljournal.Full
+	}
+	switch e.Code[:2] {
+	case "08", "57", "58", "53", "XX": // connection, operator intervention, system, resources, internal
+		return sqljournal.Lost
+	}
+	return sqljournal.Other
+}

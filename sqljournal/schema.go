@@ -1,0 +1,111 @@
+package sqljournal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// migrations bring the schema from one version to the next. They are never changed once released. Each statement may be
+// executed again: MySQL commits at each, and the process may die between two.
+var migrations = [][]string{
+	{
+		`CREATE TABLE IF NOT EXISTS {p}log (
+	pos {number} NOT NULL PRIMARY KEY,
+	id {id} NOT NULL UNIQUE,
+	type {label} NOT NULL,
+	at {number} NOT NULL,
+	attributes {text} NOT NULL,
+	data {bytes},
+	crc {number} NOT NULL
+){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}head (
+	id {number} NOT NULL PRIMARY KEY,
+	next {number} NOT NULL
+){options}`,
+		`INSERT INTO {p}head (id, next) SELECT 1, 1 FROM (SELECT 1) AS one WHERE NOT EXISTS (SELECT 1 FROM {p}head)`,
+		`CREATE TABLE IF NOT EXISTS {p}subscriber (
+	name {label} NOT NULL PRIMARY KEY,
+	position {number} NOT NULL,
+	ahead {bytes},
+	crc {number} NOT NULL,
+	owner {label},
+	lease_until {number}
+){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}aside (
+	subscriber {label} NOT NULL,
+	pos {number} NOT NULL,
+	PRIMARY KEY (subscriber, pos)
+){options}`,
+	},
+}
+
+// ErrNewerSchema says that the journal was written by a newer version of this package.
+var ErrNewerSchema = errors.New("journal was written by a newer version")
+
+// Schema is what Open executes on an empty database, as plain SQL: for those who would rather do that themselves.
+func Schema(d *Dialect, prefix string) string {
+	var b strings.Builder
+	statements := append([]string{versionTable}, migrations[0]...)
+	for _, list := range migrations[1:] {
+		statements = append(statements, list...)
+	}
+	statements = append(statements, fmt.Sprintf("INSERT INTO {p}schema (version) VALUES (%d)", len(migrations)))
+	for _, s := range statements {
+		b.WriteString(d.sql(prefix, s))
+		b.WriteString(";\n")
+	}
+	return b.String()
+}
+
+const versionTable = `CREATE TABLE IF NOT EXISTS {p}schema (version {number} NOT NULL){options}`
+
+// migrate brings the schema to this version, in one transaction where the database can do that. A second process
+// that does the same at the same time waits.
+func (j *Journal) migrate(ctx context.Context) error {
+	c, err := j.writer(ctx)
+	if err != nil {
+		return err
+	}
+	for attempt := 0; ; attempt++ { // PostgreSQL may fail if another does the same
+		_, err := c.ExecContext(ctx, j.sql(versionTable))
+		if err == nil {
+			break
+		}
+		if attempt == 3 || j.d.Classify(err) != Duplicate {
+			return fmt.Errorf("create the schema: %w", err)
+		}
+	}
+	return j.tx(ctx, func(tx *writeTx) (err error) {
+		if lock := j.d.LockSchema; lock != "" {
+			if _, err := c.ExecContext(ctx, j.sql(lock)); err != nil {
+				return fmt.Errorf("lock the schema: %w", err)
+			}
+		}
+		if unlock := j.d.UnlockSchema; unlock != "" {
+			defer func() {
+				_, failed := c.ExecContext(ctx, j.sql(unlock))
+				err = errors.Join(err, failed)
+			}()
+		}
+		version, err := tx.number(ctx, `SELECT COALESCE(MAX(version), 0) FROM {p}schema`)
+		if err != nil {
+			return err
+		}
+		if int(version) > len(migrations) {
+			return fmt.Errorf("%w: its schema is version %d, known are %d", ErrNewerSchema, version, len(migrations))
+		}
+		for ; int(version) < len(migrations); version++ {
+			for _, statement := range migrations[version] {
+				if err := tx.exec(ctx, statement); err != nil {
+					return fmt.Errorf("schema version %d: %w", version+1, err)
+				}
+			}
+			if err := tx.exec(ctx, `INSERT INTO {p}schema (version) VALUES (?)`, version+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

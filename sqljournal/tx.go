@@ -1,0 +1,106 @@
+package sqljournal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jitney-go/jitney"
+)
+
+// writeTx is a transaction on the one connection that this journal writes with. It is not an *sql.Tx because SQLite
+// must be told at its beginning that it will write.
+type writeTx struct {
+	j    *Journal
+	conn *sql.Conn
+}
+
+// writer returns the connection, made anew if it was lost. Its caller holds j.writing.
+func (j *Journal) writer(ctx context.Context) (*sql.Conn, error) {
+	if j.conn != nil {
+		return j.conn, nil
+	}
+	conn, err := j.db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if err := j.d.Check(ctx, conn); err != nil && (!errors.Is(err, jitney.ErrNotDurable) || !j.allowNotDurable) {
+		return nil, errors.Join(err, conn.Close())
+	}
+	j.conn, j.statements = conn, make(map[string]*sql.Stmt)
+	return conn, nil
+}
+
+// abandon gives up the connection, of which nothing is known any more.
+func (j *Journal) abandon() {
+	for _, s := range j.statements {
+		_ = s.Close()
+	}
+	if j.conn != nil {
+		_ = j.conn.Raw(func(any) error { return errBadConn }) // the pool is to close it, not to keep it
+		_ = j.conn.Close()
+	}
+	j.conn, j.statements = nil, nil
+}
+
+// indeterminate is the error of a commit of which it is not known whether it happened.
+type indeterminate struct{ err error }
+
+func (e *indeterminate) Error() string   { return jitney.ErrIndeterminate.Error() + ": " + e.err.Error() }
+func (e *indeterminate) Unwrap() []error { return []error{jitney.ErrIndeterminate, e.err} }
+
+// tx calls f in a transaction and commits it. After an error of f nothing of it is stored; an error of the commit is
+// an indeterminate.
+func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
+	conn, err := j.writer(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, j.d.Begin); err != nil {
+		j.abandonIfLost(err)
+		return err
+	}
+	if err := f(&writeTx{j, conn}); err != nil {
+		if _, failed := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); failed != nil {
+			j.abandon() // its end is the transaction's
+		}
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	if err == nil {
+		return nil
+	}
+	refused := j.d.Classify(err) == Busy // it is the database that says no
+	j.abandon()
+	if refused {
+		return err
+	}
+	return &indeterminate{err}
+}
+
+func (j *Journal) abandonIfLost(err error) {
+	if f := j.d.Classify(err); f != Busy && f != Full {
+		j.abandon()
+	}
+}
+
+// exec executes a statement that is prepared once.
+func (tx *writeTx) exec(ctx context.Context, template string, args ...any) error {
+	s := tx.j.statements[template]
+	if s == nil {
+		var err error
+		if s, err = tx.conn.PrepareContext(ctx, tx.j.sql(template)); err != nil {
+			return err
+		}
+		tx.j.statements[template] = s
+	}
+	_, err := s.ExecContext(ctx, args...)
+	return err
+}
+
+// number returns the one number that a query finds.
+func (tx *writeTx) number(ctx context.Context, template string, args ...any) (n int64, err error) {
+	err = tx.conn.QueryRowContext(ctx, tx.j.sql(template), args...).Scan(&n)
+	return n, err
+}
