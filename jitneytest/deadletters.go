@@ -12,11 +12,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/wire"
 )
 
 // TestDeadLetterStore checks that an implementation of [jitney.DeadLetterStore] keeps its contract, one
 // subtest per sentence. newStore returns an empty store each time, with room for 100 letters. The letters'
-// events have the Go type of this package's own, named "jitneytest.happened".
+// events have a Go type of this package's own; see Types.
 func TestDeadLetterStore(t *testing.T, newStore func(t *testing.T) jitney.DeadLetterStore) {
 	obeys(t, storeLaws, newStore)
 }
@@ -36,6 +37,13 @@ var storeLaws = []law[jitney.DeadLetterStore]{
 type happened struct{ N int }
 
 func (happened) EventType() string { return "jitneytest.happened" }
+
+// Types returns the Go types of the suites' own events, for stores that encode them.
+func Types() *wire.Types {
+	types := wire.NewTypes()
+	wire.Register[happened](types)
+	return types
+}
 
 var died = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 

@@ -62,8 +62,7 @@ type journalRig struct {
 
 // begin starts a program; later programs know unheardOf too.
 func (r *journalRig) begin(later bool) (err error) {
-	types := wire.NewTypes()
-	wire.Register[happened](types)
+	types := Types()
 	if later {
 		wire.Register[unheardOf](types)
 	}

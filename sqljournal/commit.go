@@ -51,6 +51,9 @@ func (j *Journal) Append(ctx context.Context, envs ...*jitney.Envelope) error {
 		}
 		r.records = append(r.records, rec)
 	}
+	if tx := j.TxOf(ctx); tx != nil {
+		return j.leave(ctx, tx, r.records)
+	}
 	if err := j.put(r); err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func (j *Journal) take() (batch []*request) {
 // run is the committer.
 func (j *Journal) run() {
 	defer close(j.stopped)
-	flush := time.NewTimer(time.Hour)
+	flush := time.NewTimer(j.poll)
 	defer flush.Stop()
 	for over := false; !over; {
 		select {
@@ -137,9 +140,7 @@ func (j *Journal) run() {
 		for j.pending() {
 			j.round(j.take(), over)
 		}
-		if wait, dirty := j.flushIn(); dirty {
-			flush.Reset(wait)
-		}
+		flush.Reset(j.flushIn())
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -157,6 +158,12 @@ func (j *Journal) round(batch []*request, last bool) {
 	}
 	batch = j.refuseTwins(batch)
 	changes := j.changes(last || len(batch) > 0)
+	if !last && j.moveDue() && j.outboxHas(ctx) {
+		if err := j.relay(ctx); err != nil {
+			j.log.Log(ctx, slog.LevelError, "sqljournal: outbox not moved, will try again",
+				slog.String("database", j.d.Name), slog.String("error", err.Error()))
+		}
+	}
 	if len(batch) == 0 && len(changes) == 0 {
 		return
 	}
@@ -228,17 +235,38 @@ func (j *Journal) refuseTwins(batch []*request) []*request {
 }
 
 // commit stores the batch and the changes, and makes the events known. It tries again what was busy.
-func (j *Journal) commit(ctx context.Context, batch []*request, changes []*change) (err error) {
+func (j *Journal) commit(ctx context.Context, batch []*request, changes []*change) error {
+	return j.store(func(again bool) ([]*record, error) { return j.try(ctx, batch, changes, again) })
+}
+
+// relay moves what is in the outbox.
+func (j *Journal) relay(ctx context.Context) error {
+	for more := true; more; {
+		err := j.store(func(bool) (moved []*record, err error) {
+			err = j.tx(ctx, func(tx *writeTx) (err error) {
+				moved, more, err = tx.move(ctx)
+				return err
+			})
+			return moved, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store calls try, which commits records, and makes them known. What was busy, or found something stored already, is
+// tried again.
+func (j *Journal) store(try func(again bool) ([]*record, error)) (err error) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	for attempt := range 5 {
 		var stored []*record
-		stored, err = j.try(ctx, batch, changes, attempt > 0)
-		if err == nil {
+		if stored, err = try(attempt > 0); err == nil {
 			if len(stored) > 0 {
-				last := stored[len(stored)-1].pos
 				if j.committed != nil {
-					j.committed(last)
+					j.committed(stored[len(stored)-1].pos)
 				}
 				j.recent.add(stored)
 			}

@@ -371,18 +371,17 @@ func (ch *change) flushed(err error) {
 	c.changed += ch.n
 }
 
-// flushIn says when the next settlements are due to be written, if any are.
-func (j *Journal) flushIn() (wait time.Duration, dirty bool) {
+// flushIn says when settlements are due to be written next, or the outbox to be looked at.
+func (j *Journal) flushIn() time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	wait = time.Hour
+	wait := j.poll
 	for _, c := range j.cursors {
 		if c.changed > 0 && !c.writing {
-			dirty = true
-			wait = min(wait, max(flushAfter-time.Since(c.since), time.Millisecond))
+			wait = min(wait, flushAfter-time.Since(c.since))
 		}
 	}
-	return wait, dirty
+	return max(wait, time.Millisecond)
 }
 
 // Close implements [jitney.Cursor].
@@ -438,6 +437,10 @@ func (j *Journal) read(ctx context.Context, clause string, args ...any) (records
 	if err != nil {
 		return nil, err
 	}
+	return scan(rows)
+}
+
+func scan(rows *sql.Rows) (records []*record, err error) {
 	defer rows.Close() //nolint:errcheck // Err tells
 	var id sql.RawBytes
 	for rows.Next() {

@@ -14,8 +14,10 @@ type Dialect struct {
 	Numbered bool
 	// Shared says that other processes write too.
 	Shared bool
-	// Types are the column types for a number, an ID of 16 bytes, a name, a text and bytes.
+	// The column types for a number, an ID of 16 bytes, a name, a text and bytes.
 	Number, ID, Label, Text, Bytes string
+	// Serial is a primary key whose values rise with the inserts.
+	Serial string
 	// TableOptions stand behind the definition of a table.
 	TableOptions string
 	// Begin starts a transaction that writes; Lock stands behind a SELECT and locks what it finds until the end.
@@ -24,6 +26,8 @@ type Dialect struct {
 	LockSchema, UnlockSchema string
 	// Now is the database's own time in ms.
 	Now string
+	// Insert, and OnConflict at its end, insert a row if none of its key is there.
+	Insert, OnConflict string
 	// Check returns an error that wraps jitney.ErrNotDurable if a commit on conn may be lost.
 	Check func(ctx context.Context, conn *sql.Conn) error
 	// Classify says what an error of the driver's means.
@@ -50,7 +54,7 @@ const (
 // column types.
 func (d *Dialect) sql(prefix, template string) string {
 	text := strings.NewReplacer("{p}", prefix, "{number}", d.Number, "{id}", d.ID, "{label}", d.Label, "{text}", d.Text,
-		"{bytes}", d.Bytes, "{options}", d.TableOptions, "{lock}", d.Lock, "{now}", d.Now).Replace(template)
+		"{bytes}", d.Bytes, "{serial}", d.Serial, "{options}", d.TableOptions, "{lock}", d.Lock, "{now}", d.Now).Replace(template)
 	if !d.Numbered {
 		return text
 	}
@@ -65,4 +69,9 @@ func (d *Dialect) sql(prefix, template string) string {
 		b.WriteString(strconv.Itoa(n))
 		rest = after
 	}
+}
+
+// InsertNew is a statement that inserts a row if none of its key is there, and waits for whoever is inserting it.
+func (d *Dialect) InsertNew(table, rest string) string {
+	return d.Insert + " INTO " + table + " " + rest + d.OnConflict
 }

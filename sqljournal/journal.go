@@ -39,6 +39,10 @@ type Journal struct {
 	requests []*request // not in a commit yet
 	cursors  map[string]*cursor
 	closed   bool
+	moving   bool      // the outbox is to be looked at now
+	moved    time.Time // when it was looked at last
+
+	turn chan struct{} // is full while a transaction of Tx is under way, where there can be but one
 
 	bell    chan struct{} // has an element when there is something to commit
 	stop    chan struct{}
@@ -84,6 +88,7 @@ func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks 
 		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond,
 		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor),
 		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		turn:    make(chan struct{}, 1),
 		renewed: make(chan struct{}), token: uuid.NewString(),
 	}
 	j.recent.grown = make(chan struct{})

@@ -38,6 +38,29 @@ var migrations = [][]string{
 	pos {number} NOT NULL,
 	PRIMARY KEY (subscriber, pos)
 ){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}outbox (
+	pos {serial},
+	id {id} NOT NULL,
+	type {label} NOT NULL,
+	at {number} NOT NULL,
+	attributes {text} NOT NULL,
+	data {bytes},
+	crc {number} NOT NULL
+){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}inbox (
+	subscriber {label} NOT NULL,
+	id {label} NOT NULL,
+	fingerprint {label} NOT NULL,
+	PRIMARY KEY (subscriber, id)
+){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}letter (
+	id {id} NOT NULL PRIMARY KEY,
+	subscriber {label} NOT NULL,
+	type {label} NOT NULL,
+	class {label} NOT NULL,
+	died {number} NOT NULL,
+	letter {text} NOT NULL
+){options}`,
 	},
 }
 

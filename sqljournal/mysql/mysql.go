@@ -21,6 +21,9 @@ type Journal struct {
 	db *sql.DB // to be closed with it; nil if it is the application's
 }
 
+// maxConns is how many connections Open allows itself; a handler with an Inbox has one of them while it runs.
+const maxConns = 32
+
 // Open opens the journal in the database that a DSN of the driver's names ("user:password@tcp(host)/database"), and
 // makes its tables if they are not there.
 func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
@@ -28,6 +31,7 @@ func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal
 	if err != nil {
 		return nil, fmt.Errorf("mysql: open: %w", err)
 	}
+	db.SetMaxOpenConns(maxConns)
 	j, err := OpenDB(ctx, db, types, opts...)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -60,6 +64,7 @@ func Schema(prefix string) string { return sqljournal.Schema(dialect, prefix) }
 var dialect = &sqljournal.Dialect{
 	Name: "mysql", Shared: true,
 	Number: "BIGINT", ID: "BINARY(16)", Label: "VARCHAR(200)", Text: "LONGTEXT", Bytes: "LONGBLOB",
+	Serial: "BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY", Insert: "INSERT IGNORE",
 	TableOptions: " ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 	Begin:        "START TRANSACTION", Lock: " FOR UPDATE",
 	LockSchema: "SELECT GET_LOCK('{p}schema', 30)", UnlockSchema: "SELECT RELEASE_LOCK('{p}schema')",

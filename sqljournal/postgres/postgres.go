@@ -21,6 +21,9 @@ type Journal struct {
 	db *sql.DB // to be closed with it; nil if it is the application's
 }
 
+// maxConns is how many connections Open allows itself; a handler with an Inbox has one of them while it runs.
+const maxConns = 32
+
 // Open opens the journal in the database that a URL or connection string names ("postgres://…"), and makes its tables
 // if they are not there.
 func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
@@ -28,6 +31,7 @@ func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal
 	if err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", err)
 	}
+	db.SetMaxOpenConns(maxConns)
 	j, err := OpenDB(ctx, db, types, opts...)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -61,6 +65,7 @@ func Schema(prefix string) string { return sqljournal.Schema(dialect, prefix) }
 var dialect = &sqljournal.Dialect{
 	Name: "postgres", Numbered: true, Shared: true,
 	Number: "BIGINT", ID: "BYTEA", Label: "TEXT", Text: "TEXT", Bytes: "BYTEA",
+	Serial: "BIGSERIAL PRIMARY KEY", Insert: "INSERT", OnConflict: " ON CONFLICT DO NOTHING",
 	Begin: "BEGIN ISOLATION LEVEL READ COMMITTED", Lock: " FOR UPDATE",
 	LockSchema: "LOCK TABLE {p}schema IN EXCLUSIVE MODE",
 	Now:        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",

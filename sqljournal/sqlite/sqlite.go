@@ -40,7 +40,7 @@ func Open(ctx context.Context, path string, types *wire.Types, opts ...sqljourna
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}
-	dsn.RawQuery = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	dsn.RawQuery = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
@@ -130,6 +130,7 @@ func regular(path string) (abs string, err error) {
 
 var dialect = &sqljournal.Dialect{
 	Name: "sqlite", Number: "INTEGER", ID: "BLOB", Label: "TEXT", Text: "TEXT", Bytes: "BLOB",
+	Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", Insert: "INSERT", OnConflict: " ON CONFLICT DO NOTHING",
 	Now: "0", Begin: "BEGIN IMMEDIATE", Check: check, Classify: classify,
 }
 

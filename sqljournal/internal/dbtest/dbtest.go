@@ -52,19 +52,13 @@ func (s Server) Prefix(t testing.TB) string {
 			return
 		}
 		defer db.Close() //nolint:errcheck // dropping tells
-		for _, table := range []string{"log", "head", "subscriber", "aside", "schema"} {
+		for _, table := range []string{"log", "head", "subscriber", "aside", "outbox", "inbox", "letter", "schema", "items"} {
 			if _, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+prefix+table); err != nil {
 				t.Error(err)
 			}
 		}
 	})
 	return prefix
-}
-
-// Journal is what all databases' journals are.
-type Journal interface {
-	jitney.Journal
-	Close(ctx context.Context) error
 }
 
 // Store is a jitneytest.JournalStore in a database.

@@ -1,0 +1,383 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/jitneytest"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// Journal is what all databases' journals are.
+type Journal interface {
+	jitney.Journal
+	Close(ctx context.Context) error
+	DeadLetters() jitney.DeadLetterStore
+	Inbox() jitney.Inbox
+	Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error
+	TxOf(ctx context.Context) *sql.Tx
+	WithTx(ctx context.Context, tx *sql.Tx) context.Context
+}
+
+// Database is where a test keeps its journal.
+type Database struct {
+	// Open opens the journal, again and again the same.
+	Open func(types *wire.Types) (Journal, error)
+	// Prefix is what the tables of the test's own application begin with. It has {p}items.
+	Prefix string
+	// Concurrent says that several transactions can write at a time.
+	Concurrent bool
+	// Numbered says that placeholders are $1, $2 …
+	Numbered bool
+}
+
+// Counted is an event: the N-th of its key.
+type Counted struct {
+	Key string
+	N   int
+}
+
+// EventType implements jitney.Event.
+func (Counted) EventType() string { return "dbtest.counted" }
+
+// EventKey is the key.
+func (c Counted) EventKey() string { return c.Key }
+
+func types() *wire.Types {
+	ts := jitneytest.Types()
+	wire.Register[Counted](ts)
+	return ts
+}
+
+// Run runs all tests that hold for each database. begin returns an empty one.
+func Run(t *testing.T, begin func(t *testing.T) *Database) {
+	t.Run("Journal", func(t *testing.T) {
+		jitneytest.TestJournal(t, func(t *testing.T) jitneytest.JournalStore { return &Store{OpenJournal: begin(t).Open} })
+	})
+	t.Run("DeadLetters", func(t *testing.T) {
+		jitneytest.TestDeadLetterStore(t, func(t *testing.T) jitney.DeadLetterStore { return open(t, begin(t)).DeadLetters() })
+	})
+	t.Run("Inbox", func(t *testing.T) {
+		jitneytest.TestInbox(t, func(t *testing.T) jitney.Inbox { return open(t, begin(t)).Inbox() })
+	})
+	for name, test := range map[string]func(*testing.T, *Database){
+		"Outbox": outbox, "OutboxOrder": outboxOrder, "EffectsOnce": effectsOnce, "Letters": lettersSurvive,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, begin(t)) })
+	}
+	if d := begin(t); d.Concurrent {
+		t.Run("Late", func(t *testing.T) { late(t, d) })
+	}
+}
+
+func open(t *testing.T, d *Database) Journal {
+	t.Helper()
+	j, err := d.Open(types())
+	must(t, err)
+	t.Cleanup(func() { must(t, j.Close(context.Background())) })
+	return j
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sql fills in a statement of the test's own application.
+func (d *Database) sql(template string, args ...any) string {
+	text := fmt.Sprintf(template, args...)
+	if !d.Numbered {
+		return text
+	}
+	n := 0
+	var b []byte
+	for i := range len(text) {
+		if text[i] == '?' {
+			n++
+			b = fmt.Appendf(b, "$%d", n)
+		} else {
+			b = append(b, text[i])
+		}
+	}
+	return string(b)
+}
+
+// items makes the application's table, a counter per key.
+func (d *Database) items(t *testing.T, j Journal, keys ...string) string {
+	table := d.Prefix + "items"
+	must(t, j.Tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, d.sql(`CREATE TABLE %s (k VARCHAR(50) NOT NULL PRIMARY KEY, n BIGINT NOT NULL)`, table)); err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if _, err := tx.ExecContext(ctx, d.sql(`INSERT INTO %s (k, n) VALUES (?, 0)`, table), k); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return table
+}
+
+// count adds one to a key's counter, and returns it. It holds the row until the transaction ends.
+func (d *Database) count(ctx context.Context, tx *sql.Tx, table, key string) (n int, err error) {
+	if _, err = tx.ExecContext(ctx, d.sql(`UPDATE %s SET n = n + 1 WHERE k = ?`, table), key); err != nil {
+		return 0, err
+	}
+	err = tx.QueryRowContext(ctx, d.sql(`SELECT n FROM %s WHERE k = ?`, table), key).Scan(&n)
+	return n, err
+}
+
+// listener is a bus on j whose one subscriber writes down what it hears.
+type listener struct {
+	bus  *jitney.Bus
+	mu   sync.Mutex
+	seen map[string][]int
+}
+
+func listen(j Journal, opts ...jitney.SubscribeOption) *listener {
+	l := &listener{seen: make(map[string][]int)}
+	l.bus = jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
+	jitney.Subscribe(l.bus, "listener", func(_ context.Context, e Counted) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.seen[e.Key] = append(l.seen[e.Key], e.N)
+		return nil
+	}, append(opts, jitney.WithStart(jitney.FromBeginning()))...)
+	return l
+}
+
+func (l *listener) of(key string) []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]int(nil), l.seen[key]...)
+}
+
+// hears waits until the listener has heard n events of key.
+func (l *listener) hears(t *testing.T, key string, n int) []int {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		if got := l.of(key); len(got) >= n {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: heard %v, expected %d", key, l.of(key), n)
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}
+
+// What is published in a transaction exists if and only if it commits.
+func outbox(t *testing.T, d *Database) {
+	j := open(t, d)
+	table := d.items(t, j, "a")
+	l := listen(j)
+	ctx := t.Context()
+	in := func(after func() error) error {
+		return j.Tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			if j.TxOf(ctx) != tx {
+				t.Error("TxOf is another transaction")
+			}
+			n, err := d.count(ctx, tx, table, "a")
+			if err == nil {
+				err = l.bus.Publish(ctx, Counted{"a", n}, Counted{"a", -n})
+			}
+			return errors.Join(err, after())
+		})
+	}
+	must(t, in(func() error { return nil }))
+	if err := in(func() error { return io.ErrUnexpectedEOF }); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Tx returned %v", err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_ = in(func() error { panic("in the application") })
+	}()
+	must(t, in(func() error { return nil }))
+	must(t, l.bus.Publish(ctx, Counted{"a", 99}))
+	got := l.hears(t, "a", 5)
+	if want := []int{1, -1, 2, -2, 99}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("heard %v, expected %v", got, want)
+	}
+	must(t, l.bus.Shutdown(ctx))
+}
+
+// The events of transactions that excluded each other come in the order of their commits; none is lost.
+func outboxOrder(t *testing.T, d *Database) {
+	j := open(t, d)
+	keys := []string{"a", "b", "c", "d"}
+	table := d.items(t, j, keys...)
+	l := listen(j, jitney.WithWorkers(4))
+	var committed, undone atomic.Int64
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() {
+			for range 15 {
+				key := keys[rand.IntN(len(keys))]
+				err := j.Tx(context.Background(), func(ctx context.Context, tx *sql.Tx) error {
+					n, err := d.count(ctx, tx, table, key)
+					if err == nil {
+						err = l.bus.Publish(ctx, Counted{key, n})
+					}
+					if d.Concurrent {
+						<-time.After(time.Duration(rand.IntN(4)) * time.Millisecond)
+					}
+					if err == nil && rand.IntN(5) == 0 {
+						err = io.ErrUnexpectedEOF
+					}
+					return err
+				})
+				switch {
+				case err == nil:
+					committed.Add(1)
+				case errors.Is(err, io.ErrUnexpectedEOF):
+					undone.Add(1)
+				default:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	total := 0
+	for _, key := range keys {
+		var n int
+		must(t, j.Tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			return tx.QueryRowContext(ctx, d.sql(`SELECT n FROM %s WHERE k = ?`, table), key).Scan(&n)
+		}))
+		got := l.hears(t, key, n)
+		for i, g := range got {
+			if g != i+1 {
+				t.Errorf("key %s: number %d came as number %d", key, g, i+1)
+				break
+			}
+		}
+		total += len(got)
+	}
+	if int64(total) != committed.Load() {
+		t.Errorf("%d committed, %d delivered", committed.Load(), total)
+	}
+	t.Logf("%d committed, %d undone, %d delivered in order", committed.Load(), undone.Load(), total)
+	must(t, l.bus.Shutdown(t.Context()))
+}
+
+// A transaction that began earlier and commits later is delivered, and delays nobody until then.
+func late(t *testing.T, d *Database) {
+	j := open(t, d)
+	l := listen(j)
+	written, commit, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- j.Tx(context.Background(), func(ctx context.Context, _ *sql.Tx) error {
+			err := l.bus.Publish(ctx, Counted{"early", 1})
+			close(written)
+			<-commit
+			return err
+		})
+	}()
+	<-written
+	for n := range 3 {
+		must(t, l.bus.Publish(t.Context(), Counted{"direct", n}))
+		must(t, j.Tx(t.Context(), func(ctx context.Context, _ *sql.Tx) error { return l.bus.Publish(ctx, Counted{"later", n}) }))
+	}
+	l.hears(t, "direct", 3)
+	l.hears(t, "later", 3)
+	if got := l.of("early"); len(got) > 0 {
+		t.Errorf("heard %v before its transaction had committed", got)
+	}
+	close(commit)
+	must(t, <-done)
+	l.hears(t, "early", 1)
+	must(t, l.bus.Shutdown(t.Context()))
+}
+
+// With the inbox, the handler's effects happen once, and so does what it publishes, however often it runs.
+func effectsOnce(t *testing.T, d *Database) {
+	j := open(t, d)
+	table := d.items(t, j, "effects")
+	l := listen(j)
+	var runs atomic.Int64
+	jitney.Subscribe(l.bus, "effects", func(ctx context.Context, e Counted) error {
+		if e.Key != "cause" {
+			return nil
+		}
+		runs.Add(1)
+		n, err := d.count(ctx, j.TxOf(ctx), table, "effects")
+		if err == nil {
+			err = l.bus.Publish(ctx, Counted{"effect", n})
+		}
+		if err == nil && rand.IntN(3) == 0 {
+			err = io.ErrUnexpectedEOF // the transaction is undone
+		}
+		return err
+	}, jitney.WithWorkers(4), jitney.WithIdempotency(j.Inbox()), jitney.WithStart(jitney.FromBeginning()),
+		jitney.WithRetry(jitney.Retry{Attempts: 1000, Base: time.Millisecond, Max: time.Millisecond}))
+	var again *jitney.Envelope
+	jitney.Subscribe(l.bus, "envelopes", func(ctx context.Context, e Counted) error {
+		if e.Key == "cause" {
+			again = jitney.FromContext(ctx).Envelope
+		}
+		return nil
+	}, jitney.WithSync())
+	const causes = 30
+	for n := range causes {
+		must(t, l.bus.Publish(t.Context(), Counted{"cause", n}))
+		must(t, j.Append(t.Context(), again)) // the same again is stored once
+	}
+	got := l.hears(t, "effect", causes)
+	must(t, l.bus.Flush(t.Context()))
+	for i, n := range got {
+		if n != i+1 {
+			t.Errorf("effect %d came as number %d", n, i+1)
+		}
+	}
+	if len(l.of("effect")) != causes {
+		t.Errorf("%d effects of %d causes", len(l.of("effect")), causes)
+	}
+	t.Logf("%d causes, %d runs, %d effects", causes, runs.Load(), len(got))
+	must(t, l.bus.Shutdown(t.Context()))
+}
+
+// A dead letter is there after a restart, and can be redelivered.
+func lettersSurvive(t *testing.T, d *Database) {
+	run := func(broken bool, f func(b *jitney.Bus, j Journal)) {
+		j, err := d.Open(types())
+		must(t, err)
+		b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
+		jitney.Subscribe(b, "s", func(context.Context, Counted) error {
+			if broken {
+				return io.ErrUnexpectedEOF
+			}
+			return nil
+		}, jitney.WithDeadLetters(j.DeadLetters()))
+		f(b, j)
+		must(t, b.Shutdown(t.Context()))
+		must(t, j.Close(t.Context()))
+	}
+	run(true, func(b *jitney.Bus, _ Journal) {
+		must(t, b.Publish(t.Context(), Counted{"k", 7}))
+		must(t, b.Flush(t.Context()))
+	})
+	run(false, func(b *jitney.Bus, j Journal) {
+		list, err := j.DeadLetters().List(t.Context(), jitney.DeadLetterFilter{Error: "unexpected EOF"})
+		must(t, err)
+		if len(list) != 1 || list[0].Envelope.Event != (jitney.Event)(Counted{"k", 7}) {
+			t.Fatalf("letters: %v", list)
+		}
+		must(t, b.Redeliver(t.Context(), list[0]))
+		if n, err := j.DeadLetters().Count(t.Context(), jitney.DeadLetterFilter{}); n != 0 || err != nil {
+			t.Errorf("%d letters, %v", n, err)
+		}
+	})
+}

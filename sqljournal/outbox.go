@@ -1,0 +1,167 @@
+package sqljournal
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jitney-go/jitney"
+)
+
+// How events get into the log that are published inside the application's own transaction. They are written to the
+// outbox, with that transaction: they exist if and only if it commits. The committer moves what is there into the log,
+// in the order in which it was written, and gives positions only then. So an event never gets a position before one
+// that has been read already, however late its transaction commits; and of two transactions that excluded each other by
+// a row's lock, the later one's events come later.
+
+type txKey struct{ j *Journal }
+
+// WithTx returns a context in which Publish is a part of tx, a transaction of the application in the journal's
+// database: the events exist if and only if tx commits, and are handled after that. Subscriptions WithSync run at once,
+// in tx; those WithEphemeral are told at once, although tx may not commit.
+//
+// The journal looks for what has been committed every poll interval; Tx lets it know at once.
+func (j *Journal) WithTx(ctx context.Context, tx *sql.Tx) context.Context {
+	return context.WithValue(ctx, txKey{j}, tx)
+}
+
+// TxOf returns the transaction that ctx is in, of WithTx, Tx or an Inbox of j; nil if it is in none.
+func (j *Journal) TxOf(ctx context.Context) *sql.Tx {
+	tx, _ := ctx.Value(txKey{j}).(*sql.Tx)
+	return tx
+}
+
+// Tx calls f in a transaction of the journal's database, which is TxOf its context as well, and commits it if f returns
+// nil. What f publishes with that context is stored with it. In the journal's SQLite file one transaction at a time
+// writes: while f has written, nobody else publishes.
+func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
+	if err := j.serialize(ctx); err != nil {
+		return err
+	}
+	defer j.unserialize()
+	tx, err := j.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("sqljournal: begin: %w", because(ctx, err))
+	}
+	defer tx.Rollback() //nolint:errcheck // after a panic, an error or runtime.Goexit; after Commit it does nothing
+	if err := f(j.WithTx(ctx, tx), tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("sqljournal: commit: %w", because(ctx, err))
+	}
+	j.nudge()
+	return nil
+}
+
+// because adds to err why ctx has ended, if it has: drivers tell no more than that.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}
+
+// serialize waits until no other transaction of Tx is under way, where the database allows but one anyway: to wait here
+// has no timeout, and takes turns.
+func (j *Journal) serialize(ctx context.Context) error {
+	if j.d.Shared {
+		return nil
+	}
+	select {
+	case j.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (j *Journal) unserialize() {
+	if !j.d.Shared {
+		<-j.turn
+	}
+}
+
+// leave writes records to the outbox, in tx.
+func (j *Journal) leave(ctx context.Context, tx *sql.Tx, records []*record) error {
+	for _, r := range records {
+		_, err := tx.ExecContext(ctx, j.sql(`INSERT INTO {p}outbox (id, type, at, attributes, data, crc) VALUES (?, ?, ?, ?, ?, ?)`),
+			r.id[:], r.typ, r.at, r.attributes, r.data, int64(r.crc))
+		if err != nil {
+			return fmt.Errorf("sqljournal: outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// nudge has the outbox looked at now.
+func (j *Journal) nudge() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.moving = true
+	j.wake()
+}
+
+// moveDue reports whether the outbox is to be looked at in this round.
+func (j *Journal) moveDue() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	due := j.moving || time.Since(j.moved) >= j.poll
+	if due {
+		j.moving, j.moved = false, time.Now()
+	}
+	return due
+}
+
+// outboxHas reports whether there is anything in the outbox.
+func (j *Journal) outboxHas(ctx context.Context) bool {
+	var pos int64
+	err := j.db.QueryRowContext(ctx, j.sql(`SELECT pos FROM {p}outbox ORDER BY pos LIMIT 1`)).Scan(&pos)
+	return err == nil
+}
+
+// move moves events from the outbox into the log, and returns them, and whether there are more.
+func (tx *writeTx) move(ctx context.Context) (moved []*record, more bool, err error) {
+	// The log's head is locked first: what this statement sees is all that has been committed by then, and no other
+	// process moves.
+	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
+		return nil, false, err
+	}
+	rows, err := tx.conn.QueryContext(ctx, tx.j.sql(`SELECT pos, id, type, at, attributes, data, crc FROM {p}outbox ORDER BY pos LIMIT ?`), maxBatch)
+	if err != nil {
+		return nil, false, err
+	}
+	records, err := scan(rows)
+	if err != nil || len(records) == 0 {
+		return nil, false, err
+	}
+	args := make([]any, len(records))
+	for i, r := range records {
+		args[i] = r.pos
+		if r.crc != r.sum() {
+			return nil, false, fmt.Errorf("%w: in the outbox, at %d", ErrCorrupt, r.pos)
+		}
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")
+	if _, err := tx.conn.ExecContext(ctx, tx.j.sql(`DELETE FROM {p}outbox WHERE pos IN (`+marks+`)`), args...); err != nil {
+		return nil, false, err
+	}
+	for _, r := range records {
+		fresh, err := tx.fresh(ctx, []*record{r})
+		switch {
+		case errors.Is(err, jitney.ErrIDConflict): // its publisher cannot be told any more
+			tx.j.log.Error("sqljournal: another event has the ID of one in the outbox, which is dropped", "type", r.typ, "id", r.id.String())
+		case err != nil:
+			return nil, false, err
+		case len(fresh) > 0:
+			if err := tx.insert(ctx, fresh); err != nil {
+				return nil, false, err
+			}
+			moved = append(moved, r)
+		}
+	}
+	return moved, len(records) == maxBatch, nil
+}
