@@ -58,7 +58,8 @@ func (s Start) At() (beginning bool, t time.Time) { return s.beginning, s.time }
 type Cursor interface {
 	// Next waits until there are entries that have been neither returned nor settled, and returns the next ones in
 	// their order, at most so many. through is how far it has looked: all before it that is not among the entries needs
-	// no handling. It may return no entries, only to say that. At the end of ctx it returns its error; any
+	// no handling. It may return no entries, only to say that; the first call does not wait, so that it is known at once
+	// how far a subscriber is that has nothing to do. At the end of ctx it returns its error; any
 	// other is worth another call, after a while.
 	Next(ctx context.Context, most int) (entries []Entry, through int64, err error)
 	// Settle says what has become of an entry. It is stored soon, and at Close; if the process dies before that, the

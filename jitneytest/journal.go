@@ -42,6 +42,7 @@ var journalLaws = []law[*journalRig]{
 	{"What was settled does not come again and the rest does, in order", journalResumes},
 	{"What was settled before a death may come again, the rest does, and nothing is skipped", journalSurvives},
 	{"Next returns at most as many entries as asked for, and waits for the first", journalNext},
+	{"The first Next says how far it is, without waiting", journalFirst},
 	{"A subscriber to one type gets no other, and learns how far it has come", journalFilters},
 	{"Unknown events wait for a program that knows them", journalUnknown},
 	{"Eight publishers keep their order, and all subscribers see the same", journalOrder},
@@ -459,6 +460,41 @@ func journalNext(ctx context.Context, r *journalRig) error {
 		}
 		if got, err := numbers(append(entries, rest...)); err != nil || !slices.Equal(got, []int{1, 2, 3}) {
 			return fmt.Errorf("got %v, %w", got, err)
+		}
+		return nil
+	})
+}
+
+func journalFirst(ctx context.Context, r *journalRig) error {
+	err := r.run(true, func() error {
+		c, err := r.open(ctx, "s", jitney.FromBeginning())
+		if err != nil {
+			return err
+		}
+		if entries, through, err := c.Next(ctx, 1); err != nil || len(entries) > 0 || through != 0 {
+			return fmt.Errorf("in an empty journal: %d entries, through %d, %w", len(entries), through, err)
+		}
+		if err := r.Append(ctx, r.happen(1)...); err != nil {
+			return err
+		}
+		entries, err := comes(ctx, c, 1)
+		settle(c, entries, 1)
+		return errors.Join(err, c.Close(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	return r.run(true, func() error {
+		c, err := r.open(ctx, "s", jitney.FromBeginning())
+		if err != nil {
+			return err
+		}
+		end, err := r.End(ctx)
+		if err != nil {
+			return err
+		}
+		if entries, through, err := c.Next(ctx, 1); err != nil || len(entries) > 0 || through != end {
+			return fmt.Errorf("with nothing to do: %d entries, through %d of %d, %w", len(entries), through, end, err)
 		}
 		return nil
 	})

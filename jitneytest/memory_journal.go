@@ -148,13 +148,16 @@ type memoryCursor struct {
 	p    *memoryPlace
 	d    jitney.Durable
 	next int
+
+	begun bool // Next has returned before
 }
 
 // Next implements [jitney.Cursor].
 func (c *memoryCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	for {
 		entries, through, changed := c.look(most)
-		if changed == nil {
+		if changed == nil || !c.begun {
+			c.begun = true
 			return entries, through, nil
 		}
 		select {
@@ -170,7 +173,7 @@ func (c *memoryCursor) look(most int) (entries []jitney.Entry, through int64, ch
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
 	if c.next == len(c.j.log) {
-		return nil, 0, c.j.changed
+		return nil, int64(c.next), c.j.changed
 	}
 	for ; c.next < len(c.j.log) && len(entries) < most; c.next++ {
 		m := c.j.log[c.next]

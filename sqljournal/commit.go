@@ -261,6 +261,9 @@ func (j *Journal) relay(ctx context.Context) error {
 func (j *Journal) store(try func(again bool) ([]*record, error)) (err error) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	if err := j.settleDoubt(); err != nil {
+		return j.explain(err)
+	}
 	for attempt := range 5 {
 		var stored []*record
 		if stored, err = try(attempt > 0); err == nil {
@@ -277,6 +280,24 @@ func (j *Journal) store(try func(again bool) ([]*record, error)) (err error) {
 		}
 	}
 	return j.explain(err)
+}
+
+// settleDoubt looks how far the log really goes, after a commit of which that is not known.
+func (j *Journal) settleDoubt() error {
+	if !j.doubtful {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	end, err := j.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if j.committed != nil {
+		j.committed(end)
+	}
+	j.doubtful = false
+	return nil
 }
 
 // Why the journal cannot store anything now.

@@ -25,6 +25,7 @@ type cursor struct {
 	typ  string // "" for all
 
 	next  int64     // the position to read next; Next's alone
+	begun bool      // Next has returned before
 	again []*record // put aside by a program that did not know them, and known now; Next's alone
 
 	// What follows is guarded by j.mu.
@@ -174,6 +175,8 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 			return nil, 0, err
 		}
 	}
+	first := !c.begun
+	c.begun = true
 	if len(c.again) > 0 {
 		n := min(most, len(c.again))
 		entries := make([]jitney.Entry, 0, n)
@@ -200,6 +203,9 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 		if len(records) > 0 {
 			entries := c.pass(records)
 			return entries, c.next - 1, nil
+		}
+		if first {
+			return nil, c.next - 1, nil
 		}
 		if err := c.j.await(ctx, grown); err != nil {
 			return nil, 0, err

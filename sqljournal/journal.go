@@ -34,6 +34,7 @@ type Journal struct {
 	writing    sync.Mutex // held by whoever writes
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	doubtful   bool // more may be committed than is known
 
 	mu       sync.Mutex
 	requests []*request // not in a commit yet

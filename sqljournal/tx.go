@@ -76,6 +76,7 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 	if refused {
 		return err
 	}
+	j.doubtful = true
 	return &indeterminate{err}
 }
 
