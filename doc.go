@@ -17,9 +17,12 @@
 //   - Shutdown lets what was accepted settle, with what handlers publish meanwhile, and names what it
 //     could not wait for.
 //
-// What it does not: a queue is memory, and what it holds ends with the process. There is no order across
-// keys, nor across publishers that do not wait for each other. A handler runs at least once, so it may
-// run again; [WithIdempotency] keeps a success from being repeated as long as the process lives.
+//   - With a journal ([WithJournal]) Publish returns when events are stored, and subscriptions go on where they
+//     were, whatever has happened to the process.
+//
+// What it does not: without a journal a queue is memory, and what it holds ends with the process. There is no order
+// across keys, nor across publishers that do not wait for each other. A handler runs at least once, so it may
+// run again; [WithIdempotency] keeps a success from being repeated.
 //
 // Modules see no more of each other than this:
 //

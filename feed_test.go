@@ -226,7 +226,7 @@ func TestJournalThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	})
 }
 
-func TestUnknownEventsOfAJournalArePutAside(t *testing.T) {
+func TestG29UnknownStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := jitneytest.NewMemoryJournal(wire.NewTypes()) // a program that knows nothing
 		b := jitney.New(silent, jitney.WithJournal(j))

@@ -16,7 +16,7 @@ import (
 func TestReadmeCodeIsCompiled(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	code := sources(t, "examples/readme")
+	code := sources(t, "examples/readme") + sources(t, "sqljournal")
 	blocks := strings.Split(string(readme), "```go\n")[1:]
 	require.NotEmpty(t, blocks)
 	for _, b := range blocks {
@@ -33,11 +33,13 @@ func TestEachPromiseHasItsTest(t *testing.T) {
 	for line := range strings.Lines(string(readme)) {
 		if _, name, ok := strings.Cut(line, "| `TestG"); ok {
 			name, _, _ = strings.Cut(name, "`")
-			assert.Contains(t, tests, "func TestG"+name+"(t *testing.T)")
+			if !strings.Contains(tests, "func TestG"+name+"(t *testing.T)") {
+				t.Errorf("no test TestG%s", name) // all tests' text is too long to be shown
+			}
 			promises++
 		}
 	}
-	assert.Equal(t, 23, promises)
+	assert.Equal(t, 33, promises)
 }
 
 // sources returns the Go files below dir, flat.

@@ -145,8 +145,13 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	return nil
 }
 
-// End implements [jitney.Journal].
+// End implements [jitney.Journal]. What has been committed to the outbox is moved first.
 func (j *Journal) End(ctx context.Context) (int64, error) {
+	if j.outboxHas(ctx) {
+		if err := j.relay(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if !j.d.Shared {
 		_, end, _ := j.recent.from(0, 0)
 		return end, nil

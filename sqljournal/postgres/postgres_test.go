@@ -22,3 +22,7 @@ func begin(t *testing.T) *dbtest.Database {
 }
 
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
+
+func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }

@@ -25,7 +25,7 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-var kills = flag.Int("kills", 20, "how often TestNothingAcknowledgedIsLostByAKill kills its child")
+var kills = flag.Int("kills", 20, "how often TestG21Resume kills its child")
 
 // numbered is the N-th event of a publisher in one life of the child.
 type numbered struct{ Life, Publisher, N int }
@@ -46,6 +46,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	if dir := os.Getenv(childEnv); dir != "" {
 		child(dir)
+	}
+	if dir := os.Getenv(powerEnv); dir != "" {
+		powerChild(dir)
 	}
 	os.Exit(m.Run())
 }
@@ -138,7 +141,7 @@ func parse(t *testing.T, line string) (e numbered) {
 	return e
 }
 
-func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
+func TestG21Resume(t *testing.T) {
 	dir := t.TempDir()
 	var acked []numbered
 	for life := range *kills {

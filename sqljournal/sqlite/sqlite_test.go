@@ -10,11 +10,15 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-func TestAllThatHoldsForEachDatabase(t *testing.T) {
-	dbtest.Run(t, func(t *testing.T) *dbtest.Database {
-		path := filepath.Join(t.TempDir(), "journal.db")
-		return &dbtest.Database{Prefix: "app_", Open: func(types *wire.Types) (dbtest.Journal, error) {
-			return sqlite.Open(context.Background(), path, types)
-		}}
-	})
+func begin(t *testing.T) *dbtest.Database {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	return &dbtest.Database{Prefix: "app_", Open: func(types *wire.Types) (dbtest.Journal, error) {
+		return sqlite.Open(context.Background(), path, types)
+	}}
 }
+
+func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
+
+func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }

@@ -70,15 +70,20 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("Inbox", func(t *testing.T) {
 		jitneytest.TestInbox(t, func(t *testing.T) jitney.Inbox { return open(t, begin(t)).Inbox() })
 	})
-	for name, test := range map[string]func(*testing.T, *Database){
-		"Outbox": outbox, "OutboxOrder": outboxOrder, "EffectsOnce": effectsOnce, "Letters": lettersSurvive,
-	} {
-		t.Run(name, func(t *testing.T) { test(t, begin(t)) })
-	}
+	t.Run("LettersSurvive", func(t *testing.T) { lettersSurvive(t, begin(t)) })
+}
+
+// Outbox runs the tests of what is published in a transaction.
+func Outbox(t *testing.T, begin func(t *testing.T) *Database) {
+	t.Run("IfAndOnlyIf", func(t *testing.T) { outbox(t, begin(t)) })
+	t.Run("Order", func(t *testing.T) { outboxOrder(t, begin(t)) })
 	if d := begin(t); d.Concurrent {
 		t.Run("Late", func(t *testing.T) { late(t, d) })
 	}
 }
+
+// EffectsOnce runs the test of the inbox in the handler's transaction.
+func EffectsOnce(t *testing.T, begin func(t *testing.T) *Database) { effectsOnce(t, begin(t)) }
 
 func open(t *testing.T, d *Database) Journal {
 	t.Helper()
