@@ -159,10 +159,7 @@ func (j *Journal) round(batch []*request, last bool) {
 	batch = j.refuseTwins(batch)
 	changes := j.changes(last || len(batch) > 0)
 	if !last && j.moveDue() && j.outboxHas(ctx) {
-		if err := j.relay(ctx); err != nil {
-			j.log.Log(ctx, slog.LevelError, "sqljournal: outbox not moved, will try again",
-				slog.String("database", j.d.Name), slog.String("error", err.Error()))
-		}
+		j.report("sqljournal: outbox not moved, will try again", &j.unmoved, j.relay(ctx))
 	}
 	if len(batch) == 0 && len(changes) == 0 {
 		return
@@ -175,12 +172,22 @@ func (j *Journal) round(batch []*request, last bool) {
 	for _, c := range changes {
 		c.flushed(err)
 	}
-	if err != nil && len(changes) > 0 && !last {
-		j.log.Log(ctx, slog.LevelError, "sqljournal: positions not stored, will try again",
-			slog.String("database", j.d.Name), slog.String("error", err.Error()))
+	if len(changes) > 0 {
+		j.report("sqljournal: positions not stored, will try again", &j.unflushed, err)
 	}
 	for _, r := range batch {
 		r.done <- err
+	}
+}
+
+// report logs the 1st, 2nd, 4th, 8th … failure in a row of something that is tried again.
+func (j *Journal) report(text string, times *int, err error) {
+	if err == nil {
+		*times = 0
+		return
+	}
+	if *times++; *times&(*times-1) == 0 {
+		j.log.Error(text, slog.String("database", j.d.Name), slog.Int("times", *times), slog.String("error", err.Error()))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -24,9 +25,11 @@ type cursor struct {
 	name string
 	typ  string // "" for all
 
-	next  int64     // the position to read next; Next's alone
-	begun bool      // Next has returned before
-	again []*record // put aside by a program that did not know them, and known now; Next's alone
+	next  int64 // the position to read next; Next's alone
+	begun bool  // Next has returned before
+	// standby says that the place is another process's, and that Next has said so.
+	standby bool
+	again   []*record // put aside by a program that did not know them, and known now; Next's alone
 
 	// What follows is guarded by j.mu.
 	closed  bool
@@ -171,8 +174,12 @@ func (c *cursor) loadAside(ctx context.Context) error {
 // Next implements [jitney.Cursor].
 func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	if c.j.d.Shared {
-		if err := c.hold(ctx); err != nil {
+		elsewhere, err := c.hold(ctx)
+		if err != nil {
 			return nil, 0, err
+		}
+		if elsewhere { // nothing needs handling here, whatever comes
+			return nil, math.MaxInt64, nil
 		}
 	}
 	first := !c.begun
@@ -303,7 +310,7 @@ func (j *Journal) changes(all bool) (list []*change) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, c := range j.cursors {
-		if c.changed == 0 || c.writing || !all && c.changed < flushCount && time.Since(c.since) < flushAfter {
+		if c.changed == 0 || c.writing || c.closed || !all && c.changed < flushCount && time.Since(c.since) < flushAfter {
 			continue
 		}
 		list = append(list, c.change())
@@ -359,6 +366,7 @@ func (ch *change) flushed(err error) {
 	c := ch.c
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
+	defer c.j.written.Broadcast()
 	c.writing = false
 	if ch.lost {
 		c.forget()
@@ -398,6 +406,9 @@ func (c *cursor) Close(ctx context.Context) error {
 		return nil
 	}
 	c.closed = true
+	for c.writing {
+		c.j.written.Wait()
+	}
 	c.changed++ // the floor may have risen by what was not for us
 	ch, leased := c.change(), c.leased
 	c.j.mu.Unlock()

@@ -25,6 +25,7 @@ type Journal struct {
 
 	prefix          string
 	poll            time.Duration
+	lease           time.Duration // how long a place stays its owner's that says nothing
 	allowNotDurable bool
 	committed       func(last int64) // called after each commit with events
 	ended           func(clean bool) error
@@ -37,6 +38,7 @@ type Journal struct {
 	doubtful   bool // more may be committed than is known
 
 	mu       sync.Mutex
+	written  sync.Cond  // on mu; told when a cursor's settlements have been written, or not
 	requests []*request // not in a commit yet
 	cursors  map[string]*cursor
 	closed   bool
@@ -44,6 +46,8 @@ type Journal struct {
 	moved    time.Time // when it was looked at last
 
 	turn chan struct{} // is full while a transaction of Tx is under way, where there can be but one
+
+	unflushed, unmoved int // failures in a row; the committer's alone
 
 	bell    chan struct{} // has an element when there is something to commit
 	stop    chan struct{}
@@ -67,6 +71,10 @@ func WithPrefix(prefix string) Option { return func(j *Journal) { j.prefix = pre
 // What this process publishes is known without asking. Default 200 ms.
 func WithPollInterval(d time.Duration) Option { return func(j *Journal) { j.poll = d } }
 
+// WithLease sets after how long a subscriber becomes another process's when the one that has it is dead, where several
+// share a database. It is renewed three times as often. Default 15 s.
+func WithLease(d time.Duration) Option { return func(j *Journal) { j.lease = d } }
+
 // AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails.
 func AllowNotDurable() Option { return func(j *Journal) { j.allowNotDurable = true } }
 
@@ -86,12 +94,13 @@ var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 // postgres and mysql. db stays the caller's.
 func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks Hooks, opts ...Option) (*Journal, error) {
 	j := &Journal{
-		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond,
+		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond, lease: 15 * time.Second,
 		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor),
 		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		turn:    make(chan struct{}, 1),
 		renewed: make(chan struct{}), token: uuid.NewString(),
 	}
+	j.written.L = &j.mu
 	j.recent.grown = make(chan struct{})
 	for _, o := range opts {
 		o(j)

@@ -13,9 +13,6 @@ import (
 // written its token beside it. The lease runs out, by the database's clock, when its owner is dead; the others ask for
 // it in turns meanwhile, and go on from what the owner has settled. Whoever has lost it writes nothing more.
 
-// leaseTime is how long a place stays its owner's that says nothing. It says something three times as often.
-const leaseTime = 15 * time.Second
-
 // ensure makes the subscriber's row if it is not there.
 func (c *cursor) ensure(ctx context.Context, from jitney.Start) error {
 	for attempt := 0; ; attempt++ {
@@ -30,34 +27,39 @@ func (c *cursor) ensure(ctx context.Context, from jitney.Start) error {
 	}
 }
 
-// hold waits until the place is this process's.
-func (c *cursor) hold(ctx context.Context) error {
+// hold waits until the place is this process's. The first time that it is another's it says so, and does not wait.
+func (c *cursor) hold(ctx context.Context) (elsewhere bool, err error) {
 	for {
 		if c.held() {
-			return nil
+			return false, nil
 		}
 		got, err := c.acquire(ctx)
 		if err != nil {
-			return fmt.Errorf("sqljournal: lease of %s: %w", c.name, err)
+			return false, fmt.Errorf("sqljournal: lease of %s: %w", c.name, err)
 		}
 		if got {
 			break
+		}
+		if !c.standby {
+			c.standby = true
+			return true, nil
 		}
 		t := time.NewTimer(max(c.j.poll, 100*time.Millisecond))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
 	if err := c.load(ctx, jitney.Start{}); err != nil {
-		return fmt.Errorf("sqljournal: open %s: %w", c.name, err)
+		return false, fmt.Errorf("sqljournal: open %s: %w", c.name, err)
 	}
+	c.begun, c.standby = false, false
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
 	c.leased = true
-	return nil
+	return false, nil
 }
 
 func (c *cursor) held() bool {
@@ -68,7 +70,7 @@ func (c *cursor) held() bool {
 
 func (c *cursor) acquire(ctx context.Context) (got bool, err error) {
 	res, err := c.j.db.ExecContext(ctx, c.j.sql(`UPDATE {p}subscriber SET owner = ?, lease_until = {now} + ? `+
-		`WHERE name = ? AND (owner IS NULL OR owner = ? OR lease_until < {now})`), c.j.token, leaseTime.Milliseconds(), c.name, c.j.token)
+		`WHERE name = ? AND (owner IS NULL OR owner = ? OR lease_until < {now})`), c.j.token, c.j.lease.Milliseconds(), c.name, c.j.token)
 	if err != nil {
 		return false, err
 	}
@@ -98,7 +100,7 @@ func (c *cursor) forget() {
 // renew lengthens the leases, until the journal is closed.
 func (j *Journal) renew() {
 	defer close(j.renewed)
-	t := time.NewTicker(leaseTime / 3)
+	t := time.NewTicker(j.lease / 3)
 	defer t.Stop()
 	for {
 		select {
@@ -107,7 +109,7 @@ func (j *Journal) renew() {
 			return
 		}
 		for _, c := range j.leases() {
-			ctx, cancel := context.WithTimeout(context.Background(), leaseTime/3)
+			ctx, cancel := context.WithTimeout(context.Background(), j.lease/3)
 			got, err := c.acquireAgain(ctx)
 			cancel()
 			if err != nil {
@@ -124,7 +126,7 @@ func (j *Journal) releaseLeases() {
 	if !j.d.Shared || j.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTime/3)
+	ctx, cancel := context.WithTimeout(context.Background(), j.lease/3)
 	defer cancel()
 	if _, err := j.conn.ExecContext(ctx, j.sql(`UPDATE {p}subscriber SET owner = NULL WHERE owner = ?`), j.token); err != nil {
 		j.log.Error("sqljournal: leases not released, they will run out", slog.String("error", err.Error()))
@@ -133,7 +135,7 @@ func (j *Journal) releaseLeases() {
 
 func (c *cursor) acquireAgain(ctx context.Context) (bool, error) {
 	res, err := c.j.db.ExecContext(ctx, c.j.sql(`UPDATE {p}subscriber SET lease_until = {now} + ? WHERE name = ? AND owner = ?`),
-		leaseTime.Milliseconds(), c.name, c.j.token)
+		c.j.lease.Milliseconds(), c.name, c.j.token)
 	if err != nil {
 		return false, err
 	}

@@ -35,9 +35,12 @@ func (j *Journal) TxOf(ctx context.Context) *sql.Tx {
 }
 
 // Tx calls f in a transaction of the journal's database, which is TxOf its context as well, and commits it if f returns
-// nil. What f publishes with that context is stored with it. In the journal's SQLite file one transaction at a time
+// nil. What f publishes with that context is stored with it. If ctx is in a transaction already, that one goes on. In the journal's SQLite file one transaction at a time
 // writes: while f has written, nobody else publishes.
 func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
+	if tx := j.TxOf(ctx); tx != nil {
+		return f(ctx, tx)
+	}
 	if err := j.serialize(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package mysql_test
 
 import (
 	"context"
+	"database/sql"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -16,9 +18,19 @@ var server = dbtest.Server{Driver: "mysql", Env: "JITNEY_MYSQL", DSN: "root@tcp(
 // begin returns tables of the test's own.
 func begin(t *testing.T) *dbtest.Database {
 	dsn, prefix := server.Address(t), server.Prefix(t)
-	return &dbtest.Database{Prefix: prefix, Concurrent: true, Numbered: false, Open: func(types *wire.Types) (dbtest.Journal, error) {
-		return mysql.Open(context.Background(), dsn, types, sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10*time.Millisecond))
-	}}
+	opts := []sqljournal.Option{
+		sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10 * time.Millisecond), sqljournal.WithLogger(slog.New(slog.DiscardHandler)),
+	}
+	return &dbtest.Database{
+		Prefix: prefix, Concurrent: true, Numbered: false,
+		Open: func(types *wire.Types) (dbtest.Journal, error) {
+			return mysql.Open(context.Background(), dsn, types, opts...)
+		},
+		Pool: func() (*sql.DB, error) { return sql.Open("mysql", dsn) },
+		OpenDB: func(db *sql.DB, types *wire.Types) (dbtest.Journal, error) {
+			return mysql.OpenDB(context.Background(), db, types, append(opts, sqljournal.WithLease(time.Second))...)
+		},
+	}
 }
 
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
@@ -26,3 +38,5 @@ func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
+
+func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
