@@ -6,22 +6,16 @@
 //   - Every delivery that a subscriber's queue has accepted ends as handled, skipped, dead or dropped by
 //     the policy that was chosen, or is named by Shutdown; the counters of [Subscription.Stats] balance
 //     at every moment.
-//
 //   - One subscriber sees one publisher's events in the order of Publish; with [WithWorkers] that holds
 //     for the events of one key. A retry keeps its key's place.
-//
 //   - A subscriber that is slow, fails, panics or hangs runs no other again, and holds up no other until
 //     its own queue is full.
-//
 //   - What cannot be handled now waits, when it is told to: an outage opens a circuit breaker
 //     ([WithBreaker]) instead of turning events into dead letters, and what follows a dead letter of its key
 //     can wait for it ([WithParking]).
-//
 //   - Memory is bounded by the options, and a handler that publishes never waits for a queue.
-//
 //   - Shutdown lets what was accepted settle, with what handlers publish meanwhile, and names what it
 //     could not wait for.
-//
 //   - With a journal ([WithJournal]) Publish returns when events are stored, and subscriptions go on where they
 //     were, whatever has happened to the process.
 //

@@ -17,6 +17,8 @@ type feed struct {
 	from   Start
 	cursor Cursor
 
+	effects bool // they cannot be taken back
+
 	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
 	mu      sync.Mutex
 	free    int             // entries that may still be fetched
@@ -26,8 +28,8 @@ type feed struct {
 	stopped chan struct{}
 }
 
-func newFeed(s *Subscription, from Start) *feed {
-	f := &feed{s: s, from: from, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{})}
+func newFeed(s *Subscription, from Start, effects bool) *feed {
+	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{})}
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -36,7 +38,7 @@ func newFeed(s *Subscription, from Start) *feed {
 // asked again: the subscription begins at this moment then, if its name is new and it is to begin at the end. Only
 // a name that is in use is an error.
 func (f *feed) begin() error {
-	d := Durable{Name: f.s.name, From: f.from}
+	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects}
 	if f.s.want.Kind() != reflect.Interface {
 		d.Type = f.s.typ
 	}

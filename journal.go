@@ -35,6 +35,8 @@ type Durable struct {
 	Type string
 	// From is where it begins if its name is new.
 	From Start
+	// SideEffects says that what it has handled is not to be given to it again without being told so.
+	SideEffects bool
 }
 
 // Start is a place in a journal: the beginning, the end, or the first event published at a time or later. The zero

@@ -54,6 +54,7 @@ type subscribeConfig struct {
 	fair        *FairShare
 	ephemeral   bool
 	from        Start
+	effects     bool
 	middlewares []Middleware
 }
 
@@ -176,6 +177,12 @@ func WithJournal(j Journal) Option {
 // it gets all that the journal has. Default: the end.
 func WithStart(from Start) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.from = from })
+}
+
+// WithSideEffects says that what a durable subscription does cannot be taken back, such as a mail: a journal replays
+// events to it only if it is told that this is meant.
+func WithSideEffects() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.effects = true })
 }
 
 // WithEphemeral keeps a subscription of a bus WithJournal out of the journal: its queue is memory, and it hears what

@@ -108,7 +108,7 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	}
 	if b.journal != nil && !s.sync && !c.ephemeral {
 		s.queue.overflow = Block
-		s.feed = newFeed(s, c.from)
+		s.feed = newFeed(s, c.from, c.effects)
 	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)

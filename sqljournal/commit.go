@@ -395,6 +395,9 @@ func (tx *writeTx) insert(ctx context.Context, records []*record) error {
 		}
 		rest = rest[n:]
 	}
+	if err := tx.noteTypes(ctx, records); err != nil {
+		return err
+	}
 	return tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next+int64(len(records)))
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"time"
@@ -29,7 +30,8 @@ type cursor struct {
 	begun bool  // Next has returned before
 	// standby says that the place is another process's, and that Next has said so.
 	standby bool
-	again   []*record // put aside by a program that did not know them, and known now; Next's alone
+	after   int64 // what is put aside is looked at from behind this position on; Next's alone
+	scan    bool  // there may be more of that; Next's alone
 
 	// What follows is guarded by j.mu.
 	closed  bool
@@ -39,17 +41,20 @@ type cursor struct {
 	settled map[int64]bool // of out
 	ahead   map[int64]bool // settled above the floor by an earlier process: not to be returned
 	aside   map[int64]bool // to be put aside (true), or no longer (false), at the next write
-	waiting map[int64]bool // of again: they are below the floor, and stay aside until they are settled
+	waiting map[int64]bool // returned from aside: they are below the floor, and stay there until they are settled
+	look    bool           // what is put aside is to be looked at from the beginning
 	changed int            // settlements that are not written
 	since   time.Time      // when the first of them came
 	writing bool           // they are being written
 	leased  bool           // it is this process's, where several share a database
+
+	sideEffects bool
 }
 
 // Open implements [jitney.Journal].
 func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, error) {
 	c := &cursor{
-		j: j, name: d.Name, typ: d.Type,
+		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true,
 		settled: make(map[int64]bool), ahead: make(map[int64]bool), aside: make(map[int64]bool), waiting: make(map[int64]bool),
 	}
 	if err := j.reserve(c); err != nil {
@@ -110,7 +115,7 @@ func (c *cursor) load(ctx context.Context, from jitney.Start) error {
 		return err
 	}
 	c.through, c.next = c.floor, c.floor+1
-	return c.loadAside(ctx)
+	return nil
 }
 
 // ErrPositionAhead says that a subscriber has settled what the journal does not have: an older copy of it was restored.
@@ -144,31 +149,87 @@ func (tx *writeTx) start(ctx context.Context, from jitney.Start) (int64, error) 
 	beginning, t := from.At()
 	switch {
 	case beginning:
-		first, err := tx.number(ctx, `SELECT COALESCE(MIN(pos), ?) FROM {p}log`, next)
-		return first - 1, err
+		oldest, err := tx.number(ctx, `SELECT oldest FROM {p}head WHERE id = 1`)
+		return oldest - 1, err
 	case t.IsZero():
 		return next - 1, nil
 	}
-	first, err := tx.number(ctx, `SELECT COALESCE(MIN(pos), ?) FROM {p}log WHERE at >= ?`, next, t.UnixNano())
+	oldest, err := tx.number(ctx, `SELECT oldest FROM {p}head WHERE id = 1`)
+	if err != nil {
+		return 0, err
+	}
+	first, err := tx.since(ctx, t, oldest, next)
 	return first - 1, err
 }
 
-// loadAside finds what was put aside and can be decoded now.
-func (c *cursor) loadAside(ctx context.Context) error {
-	records, err := c.j.read(ctx, `WHERE pos IN (SELECT pos FROM {p}aside WHERE subscriber = ?) ORDER BY pos`, c.name)
-	if err != nil {
-		return err
+// since returns the first position from on whose event has time t or a later one; next if there is none.
+func (tx *writeTx) since(ctx context.Context, t time.Time, from, next int64) (int64, error) {
+	pos, err := tx.number(ctx, `SELECT pos FROM {p}log WHERE at >= ? AND pos >= ? ORDER BY pos LIMIT 1`, t.UnixNano(), from)
+	if isNoRows(err) {
+		return next, nil
 	}
-	for _, r := range records {
-		if e := r.entry(c.j.types); e.Err == nil {
-			if _, raw := e.Envelope.Event.(jitney.RawEvent); raw {
-				continue
-			}
-			c.again = append(c.again, r)
-			c.waiting[r.pos] = true
+	return pos, err
+}
+
+// Why an event is put aside.
+const (
+	asideUnknown = 0 // this program could not decode it
+	asideReplay  = 1 // it is to be given again
+)
+
+// fromAside returns the next of what is put aside, as far as this program can decode it.
+func (c *cursor) fromAside(ctx context.Context, most int) (entries []jitney.Entry, err error) {
+	c.j.mu.Lock()
+	if c.look {
+		c.look, c.scan, c.after = false, true, 0
+	}
+	c.j.mu.Unlock()
+	for c.scan && len(entries) == 0 {
+		records, reasons, err := c.j.readAside(ctx, c.name, c.after, most)
+		if err != nil {
+			return nil, fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
 		}
+		if c.scan = len(records) > 0; !c.scan {
+			break
+		}
+		c.after = records[len(records)-1].pos
+		entries = c.decodable(records, reasons)
 	}
-	return nil
+	return entries, nil
+}
+
+// decodable returns the entries of records that are to be returned now.
+func (c *cursor) decodable(records []*record, reasons []int) (entries []jitney.Entry) {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	for i, r := range records {
+		e := r.entry(c.j.types)
+		if e.Err != nil || c.waiting[r.pos] {
+			continue
+		}
+		if _, raw := e.Envelope.Event.(jitney.RawEvent); raw && reasons[i] == asideUnknown {
+			continue
+		}
+		c.waiting[r.pos] = true
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// readAside returns what is put aside for a subscriber behind a position, and why.
+func (j *Journal) readAside(ctx context.Context, name string, after int64, most int) (records []*record, reasons []int, err error) {
+	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT l.pos, l.id, l.type, l.at, l.attributes, l.data, l.crc, a.reason `+
+		`FROM {p}aside a JOIN {p}log l ON l.pos = a.pos WHERE a.subscriber = ? AND a.pos > ? ORDER BY a.pos LIMIT ?`), name, after, max(most, 1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if records, err = scan(rows); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range records { // the last column is the version elsewhere
+		reasons = append(reasons, r.version)
+	}
+	return records, reasons, nil
 }
 
 // Next implements [jitney.Cursor].
@@ -184,31 +245,34 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 	}
 	first := !c.begun
 	c.begun = true
-	if len(c.again) > 0 {
-		n := min(most, len(c.again))
-		entries := make([]jitney.Entry, 0, n)
-		for _, r := range c.again[:n] {
-			entries = append(entries, r.entry(c.j.types))
-		}
-		c.again = c.again[n:]
-		return entries, c.floor, nil
-	}
 	for {
+		entries, err := c.fromAside(ctx, most)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(entries) > 0 {
+			return entries, c.next - 1, nil
+		}
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
 		}
 		records, end, grown := c.j.recent.from(c.next, most)
 		if len(records) == 0 && c.next <= end {
-			var err error
 			if records, err = c.j.read(ctx, `WHERE pos >= ? ORDER BY pos LIMIT ?`, c.next, max(most, 1)); err != nil {
 				return nil, 0, fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
+			}
+			if pruned, err := c.pruned(ctx, records); err != nil || pruned {
+				if err != nil {
+					return nil, 0, fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
+				}
+				continue
 			}
 		}
 		if n := int64(len(records)); n == 0 && c.next <= end || n > 0 && (records[0].pos != c.next || records[n-1].pos != c.next+n-1) {
 			return nil, 0, fmt.Errorf("sqljournal: read for %s: %w: events are missing from position %d on", c.name, ErrCorrupt, c.next)
 		}
 		if len(records) > 0 {
-			entries := c.pass(records)
+			entries = c.pass(records)
 			return entries, c.next - 1, nil
 		}
 		if first {
@@ -221,6 +285,24 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 			return nil, c.next - 1, nil // is it still ours?
 		}
 	}
+}
+
+// pruned reports whether events that c has not read have been pruned. It goes on behind them then, and says so.
+func (c *cursor) pruned(ctx context.Context, records []*record) (bool, error) {
+	if len(records) > 0 && records[0].pos == c.next {
+		return false, nil
+	}
+	var oldest int64
+	if err := c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT oldest FROM {p}head WHERE id = 1`)).Scan(&oldest); err != nil {
+		return false, err
+	}
+	if oldest <= c.next {
+		return false, nil
+	}
+	c.j.log.Error("sqljournal: events were pruned before their subscriber has had them",
+		slog.String("subscriber", c.name), slog.Int64("from", c.next), slog.Int64("to", oldest-1))
+	c.next = oldest
+	return true, nil
 }
 
 // pass returns the entries for this subscriber among records.
@@ -350,11 +432,13 @@ func (ch *change) write(ctx context.Context, tx *writeTx) error {
 		}
 	}
 	for pos, put := range ch.aside {
-		statement := `INSERT INTO {p}aside (subscriber, pos) VALUES (?, ?)`
-		if !put {
-			statement = `DELETE FROM {p}aside WHERE subscriber = ? AND pos = ?`
+		if err := tx.exec(ctx, `DELETE FROM {p}aside WHERE subscriber = ? AND pos = ?`, ch.c.name, pos); err != nil {
+			return err
 		}
-		if err := tx.exec(ctx, statement, ch.c.name, pos); err != nil {
+		if !put {
+			continue
+		}
+		if err := tx.exec(ctx, `INSERT INTO {p}aside (subscriber, pos, reason) VALUES (?, ?, ?)`, ch.c.name, pos, asideUnknown); err != nil {
 			return err
 		}
 	}
@@ -450,7 +534,7 @@ func readAhead(floor int64, b []byte) (map[int64]bool, error) {
 
 // read returns the records that a clause selects.
 func (j *Journal) read(ctx context.Context, clause string, args ...any) (records []*record, err error) {
-	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT pos, id, type, at, attributes, data, crc FROM {p}log `+clause), args...)
+	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT pos, id, type, at, attributes, data, crc, 0 FROM {p}log `+clause), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -462,7 +546,7 @@ func scan(rows *sql.Rows) (records []*record, err error) {
 	var id sql.RawBytes
 	for rows.Next() {
 		r := &record{}
-		if err := rows.Scan(&r.pos, &id, &r.typ, &r.at, &r.attributes, &r.data, &r.crc); err != nil {
+		if err := rows.Scan(&r.pos, &id, &r.typ, &r.at, &r.attributes, &r.data, &r.crc, &r.version); err != nil {
 			return nil, err
 		}
 		copy(r.id[:], id)

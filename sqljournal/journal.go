@@ -35,7 +35,8 @@ type Journal struct {
 	writing    sync.Mutex // held by whoever writes
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
-	doubtful   bool // more may be committed than is known
+	noted      map[TypeVersion]struct{} // that the log has had events of, as far as this process knows
+	doubtful   bool                     // more may be committed than is known
 
 	mu       sync.Mutex
 	written  sync.Cond  // on mu; told when a cursor's settlements have been written, or not
@@ -95,7 +96,7 @@ var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks Hooks, opts ...Option) (*Journal, error) {
 	j := &Journal{
 		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond, lease: 15 * time.Second,
-		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor),
+		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor), noted: make(map[TypeVersion]struct{}),
 		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		turn:    make(chan struct{}, 1),
 		renewed: make(chan struct{}), token: uuid.NewString(),

@@ -89,7 +89,7 @@ func (c *cursor) isOurs(ctx context.Context, tx *writeTx) (bool, error) {
 
 // forget drops what is known of a place that is another's now. Called with j.mu held.
 func (c *cursor) forget() {
-	c.leased, c.changed, c.out, c.again = false, 0, nil, nil
+	c.leased, c.changed, c.out, c.look = false, 0, nil, true
 	clear(c.settled)
 	clear(c.ahead)
 	clear(c.aside)

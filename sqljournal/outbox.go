@@ -91,8 +91,8 @@ func (j *Journal) unserialize() {
 // leave writes records to the outbox, in tx.
 func (j *Journal) leave(ctx context.Context, tx *sql.Tx, records []*record) error {
 	for _, r := range records {
-		_, err := tx.ExecContext(ctx, j.sql(`INSERT INTO {p}outbox (id, type, at, attributes, data, crc) VALUES (?, ?, ?, ?, ?, ?)`),
-			r.id[:], r.typ, r.at, r.attributes, r.data, int64(r.crc))
+		_, err := tx.ExecContext(ctx, j.sql(`INSERT INTO {p}outbox (id, type, version, at, attributes, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?)`),
+			r.id[:], r.typ, r.version, r.at, r.attributes, r.data, int64(r.crc))
 		if err != nil {
 			return fmt.Errorf("sqljournal: outbox: %w", err)
 		}
@@ -133,7 +133,7 @@ func (tx *writeTx) move(ctx context.Context) (moved []*record, more bool, err er
 	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
 		return nil, false, err
 	}
-	rows, err := tx.conn.QueryContext(ctx, tx.j.sql(`SELECT pos, id, type, at, attributes, data, crc FROM {p}outbox ORDER BY pos LIMIT ?`), maxBatch)
+	rows, err := tx.conn.QueryContext(ctx, tx.j.sql(`SELECT pos, id, type, at, attributes, data, crc, version FROM {p}outbox ORDER BY pos LIMIT ?`), maxBatch)
 	if err != nil {
 		return nil, false, err
 	}

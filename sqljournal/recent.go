@@ -46,6 +46,14 @@ func (rc *recent) known(end int64) {
 	rc.rise(end)
 }
 
+// poke wakes whoever waits, for another reason than a newer event.
+func (rc *recent) poke() {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	close(rc.grown)
+	rc.grown = make(chan struct{})
+}
+
 func (rc *recent) rise(end int64) {
 	if end > rc.end {
 		rc.end = end

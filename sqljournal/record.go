@@ -19,6 +19,7 @@ type record struct {
 	pos        int64 // 0 until it is committed
 	id         uuid.UUID
 	typ        string
+	version    int    // of the type; known until it is stored
 	at         int64  // Unix ns
 	attributes string // JSON: those of the CloudEvent but for id, type and specversion
 	data       []byte
@@ -42,7 +43,7 @@ func newRecord(env *jitney.Envelope) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &record{id: env.ID, typ: env.Type, at: env.Time.UnixNano(), attributes: string(attributes), data: m.Data}
+	r := &record{id: env.ID, typ: env.Type, version: env.Version, at: env.Time.UnixNano(), attributes: string(attributes), data: m.Data}
 	r.crc = r.sum()
 	return r, nil
 }

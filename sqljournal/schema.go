@@ -22,9 +22,15 @@ var migrations = [][]string{
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}head (
 	id {number} NOT NULL PRIMARY KEY,
-	next {number} NOT NULL
+	next {number} NOT NULL,
+	oldest {number} NOT NULL
 ){options}`,
-		`INSERT INTO {p}head (id, next) SELECT 1, 1 FROM (SELECT 1) AS one WHERE NOT EXISTS (SELECT 1 FROM {p}head)`,
+		`CREATE TABLE IF NOT EXISTS {p}type (
+	type {label} NOT NULL,
+	version {number} NOT NULL,
+	PRIMARY KEY (type, version)
+){options}`,
+		`INSERT INTO {p}head (id, next, oldest) SELECT 1, 1, 1 FROM (SELECT 1) AS one WHERE NOT EXISTS (SELECT 1 FROM {p}head)`,
 		`CREATE TABLE IF NOT EXISTS {p}subscriber (
 	name {label} NOT NULL PRIMARY KEY,
 	position {number} NOT NULL,
@@ -36,12 +42,14 @@ var migrations = [][]string{
 		`CREATE TABLE IF NOT EXISTS {p}aside (
 	subscriber {label} NOT NULL,
 	pos {number} NOT NULL,
+	reason {number} NOT NULL,
 	PRIMARY KEY (subscriber, pos)
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}outbox (
 	pos {serial},
 	id {id} NOT NULL,
 	type {label} NOT NULL,
+	version {number} NOT NULL,
 	at {number} NOT NULL,
 	attributes {text} NOT NULL,
 	data {bytes},

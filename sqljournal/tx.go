@@ -12,8 +12,9 @@ import (
 // writeTx is a transaction on the one connection that this journal writes with. It is not an *sql.Tx because SQLite
 // must be told at its beginning that it will write.
 type writeTx struct {
-	j    *Journal
-	conn *sql.Conn
+	j      *Journal
+	conn   *sql.Conn
+	noting []TypeVersion // noted for the first time; Journal.noted has them when this is committed
 }
 
 // writer returns the connection, made anew if it was lost. Its caller holds j.writing.
@@ -61,7 +62,8 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 		j.abandonIfLost(err)
 		return err
 	}
-	if err := f(&writeTx{j, conn}); err != nil {
+	tx := &writeTx{j: j, conn: conn}
+	if err := f(tx); err != nil {
 		if _, failed := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); failed != nil {
 			j.abandon() // its end is the transaction's
 		}
@@ -69,6 +71,9 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 	}
 	_, err = conn.ExecContext(ctx, "COMMIT")
 	if err == nil {
+		for _, tv := range tx.noting {
+			j.noted[tv] = struct{}{}
+		}
 		return nil
 	}
 	refused := j.d.Classify(err) == Busy // it is the database that says no

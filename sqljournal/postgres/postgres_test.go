@@ -40,3 +40,5 @@ func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
+
+func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }

@@ -22,3 +22,5 @@ func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
+
+func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }

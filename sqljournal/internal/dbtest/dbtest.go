@@ -52,7 +52,7 @@ func (s Server) Prefix(t testing.TB) string {
 			return
 		}
 		defer db.Close() //nolint:errcheck // dropping tells
-		for _, table := range []string{"log", "head", "subscriber", "aside", "outbox", "inbox", "letter", "schema", "items"} {
+		for _, table := range []string{"log", "head", "subscriber", "aside", "outbox", "inbox", "letter", "type", "schema", "items"} {
 			if _, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+prefix+table); err != nil {
 				t.Error(err)
 			}

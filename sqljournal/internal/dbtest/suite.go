@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/jitneytest"
+	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/wire"
 )
 
@@ -27,6 +29,11 @@ type Journal interface {
 	Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error
 	TxOf(ctx context.Context) *sql.Tx
 	WithTx(ctx context.Context, tx *sql.Tx) context.Context
+	Prune(ctx context.Context, r sqljournal.Retention) (sqljournal.Pruned, error)
+	Preflight(ctx context.Context, b *jitney.Bus) (sqljournal.Preflight, error)
+	Forget(ctx context.Context, name string) error
+	Replay(ctx context.Context, r sqljournal.Replay) (sqljournal.Replayed, error)
+	Replaying(ctx context.Context, subscriber string) (int64, error)
 }
 
 // Database is where a test keeps its journal.
@@ -75,6 +82,8 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 		jitneytest.TestInbox(t, func(t *testing.T) jitney.Inbox { return open(t, begin(t)).Inbox() })
 	})
 	t.Run("LettersSurvive", func(t *testing.T) { lettersSurvive(t, begin(t)) })
+	t.Run("Retention", func(t *testing.T) { retention(t, begin(t)) })
+	t.Run("Preflight", func(t *testing.T) { preflight(t, begin(t)) })
 }
 
 // Outbox runs the tests of what is published in a transaction.
@@ -471,4 +480,188 @@ func Leases(t *testing.T, begin func(t *testing.T) *Database) {
 	defer cancel()
 	_ = second.b.Shutdown(ctx)
 	_ = second.j.Close(t.Context())
+}
+
+// Prune removes what is beyond the limits and what everybody has settled, and says who holds back the rest.
+func retention(t *testing.T, d *Database) {
+	j, err := d.Open(types())
+	must(t, err)
+	l := listen(j)
+	slow, err := j.Open(t.Context(), jitney.Durable{Name: "slow", From: jitney.FromBeginning()})
+	must(t, err)
+	for n := range 30 {
+		must(t, l.bus.Publish(t.Context(), Counted{"k", n}))
+	}
+	must(t, l.bus.Flush(t.Context()))
+	var entries []jitney.Entry
+	for len(entries) < 10 {
+		more, _, err := slow.Next(t.Context(), 10-len(entries))
+		must(t, err)
+		entries = append(entries, more...)
+	}
+	slow.Settle(entries[0].Position, jitney.Unknown) // put aside: it stays
+	for _, e := range entries[1:] {
+		slow.Settle(e.Position, jitney.Settled)
+	}
+	must(t, slow.Close(t.Context()))
+	must(t, l.bus.Shutdown(t.Context()))
+
+	prune := func(r sqljournal.Retention, removed, first int64, held ...string) {
+		t.Helper()
+		p, err := j.Prune(t.Context(), r)
+		must(t, err)
+		if p.Removed != removed || p.First != first || len(p.HeldBy) != len(held) {
+			t.Errorf("%+v: %+v, expected %d removed, the first %d, held by %v", r, p, removed, first, held)
+		}
+	}
+	prune(sqljournal.Retention{}, 0, 1)
+	prune(sqljournal.Retention{MaxAge: time.Hour}, 0, 1)
+	prune(sqljournal.Retention{MaxEvents: 100}, 0, 1)
+	prune(sqljournal.Retention{MaxEvents: 25}, 4, 6) // 1 is put aside
+	prune(sqljournal.Retention{MaxAge: time.Nanosecond}, 5, 11, "slow")
+	l = listen(j)
+	got := func(name string) (list []int) {
+		c, err := j.Open(t.Context(), jitney.Durable{Name: name, From: jitney.FromBeginning()})
+		must(t, err)
+		end, err := j.End(t.Context())
+		must(t, err)
+		for through := int64(0); through < end; {
+			var entries []jitney.Entry
+			entries, through, err = c.Next(t.Context(), 100)
+			must(t, err)
+			for _, e := range entries {
+				must(t, e.Err)
+				list = append(list, e.Envelope.Event.(Counted).N)
+			}
+		}
+		must(t, c.Close(t.Context()))
+		return list
+	}
+	if list := got("new"); len(list) != 20 || list[0] != 10 {
+		t.Errorf("a new subscriber gets %v", list)
+	}
+	prune(sqljournal.Retention{MaxEvents: 5, Unsettled: true}, 15, 26, "slow", "new")
+	must(t, l.bus.Shutdown(t.Context()))
+	must(t, j.Close(t.Context()))
+	j, err = d.Open(types()) // what is in memory is not pruned
+	must(t, err)
+	l = listen(j)
+	if list := got("slow"); len(list) != 6 || list[0] != 0 || list[1] != 25 {
+		t.Errorf("the slow subscriber gets %v, expected what was put aside and what is left", list)
+	}
+	must(t, l.bus.Publish(t.Context(), Counted{"k", 30}))
+	must(t, l.bus.Flush(t.Context()))
+	must(t, l.bus.Shutdown(t.Context()))
+	must(t, j.Close(t.Context()))
+}
+
+// Preflight names what the journal has and the program does not.
+func preflight(t *testing.T, d *Database) {
+	j, err := d.Open(types())
+	must(t, err)
+	l := listen(j)
+	jitney.Subscribe(l.bus, "renamed", func(context.Context, Counted) error { return nil })
+	must(t, l.bus.Publish(t.Context(), Counted{"k", 1}))
+	must(t, l.bus.Flush(t.Context()))
+	p, err := j.Preflight(t.Context(), l.bus)
+	must(t, err)
+	must(t, p.Err())
+	if err := j.Forget(t.Context(), "renamed"); !errors.Is(err, jitney.ErrInUse) {
+		t.Errorf("Forget of an open subscriber: %v", err)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
+	must(t, j.Close(t.Context()))
+
+	j, err = d.Open(wire.NewTypes())
+	must(t, err)
+	l = listen(j)
+	p, err = j.Preflight(t.Context(), l.bus)
+	must(t, err)
+	text := fmt.Sprint(p.Err())
+	for _, part := range []string{`subscriber "renamed"`, "events dbtest.counted of version 1"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in %s", part, text)
+		}
+	}
+	must(t, j.Forget(t.Context(), "renamed"))
+	if p, err = j.Preflight(t.Context(), l.bus); err != nil || len(p.Orphans) > 0 {
+		t.Errorf("orphans after Forget: %v, %v", p.Orphans, err)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
+	must(t, j.Close(t.Context()))
+}
+
+// Replay runs the test of giving a subscriber again what it has settled.
+func Replay(t *testing.T, begin func(t *testing.T) *Database) {
+	d := begin(t)
+	j := open(t, d)
+	l := listen(j)
+	var other atomic.Int64
+	jitney.Subscribe(l.bus, "other", func(context.Context, Counted) error { other.Add(1); return nil })
+	jitney.Subscribe(l.bus, "mailer", func(context.Context, Counted) error { return nil }, jitney.WithSideEffects())
+	var effects atomic.Int64
+	jitney.Subscribe(l.bus, "inbox", func(context.Context, Counted) error { effects.Add(1); return nil }, jitney.WithIdempotency(j.Inbox()))
+	for n := range 10 {
+		must(t, l.bus.Publish(t.Context(), Counted{[]string{"a", "b"}[n%2], n}))
+	}
+	must(t, l.bus.Flush(t.Context()))
+	key := "a"
+	replay := func(r sqljournal.Replay, looked, queued int64) {
+		t.Helper()
+		calls := 0
+		r.OnProgress = func(sqljournal.Replayed) { calls++ }
+		done, err := j.Replay(t.Context(), r)
+		must(t, err)
+		if done.Looked != looked || done.Queued != queued || calls == 0 {
+			t.Errorf("%+v: %+v, %d calls", r, done, calls)
+		}
+	}
+	settled := func(names ...string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; <-time.After(5 * time.Millisecond) {
+			left := int64(0)
+			for _, name := range names {
+				n, err := j.Replaying(t.Context(), name)
+				must(t, err)
+				left += n
+			}
+			if left == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d are still to be given again", left)
+			}
+		}
+	}
+	replay(sqljournal.Replay{Subscriber: "listener", From: jitney.FromBeginning(), DryRun: true}, 10, 10)
+	replay(sqljournal.Replay{Subscriber: "listener", From: jitney.FromBeginning(), Key: &key}, 10, 5)
+	settled("listener")
+	replay(sqljournal.Replay{Subscriber: "listener", Position: 8}, 3, 3)
+	replay(sqljournal.Replay{Subscriber: "inbox", From: jitney.FromTime(time.Unix(0, 0))}, 10, 10)
+	settled("listener", "inbox")
+	must(t, l.bus.Publish(t.Context(), Counted{"a", 10}))
+	must(t, l.bus.Flush(t.Context()))
+	if a, b := fmt.Sprint(l.of("a")), fmt.Sprint(l.of("b")); a != "[0 2 4 6 8 0 2 4 6 8 8 10]" || b != "[1 3 5 7 9 7 9]" {
+		t.Errorf("a: %v, b: %v", a, b)
+	}
+	if other.Load() != 11 || effects.Load() != 21 {
+		t.Errorf("another subscriber has handled %d, that with an inbox %d", other.Load(), effects.Load())
+	}
+	for _, c := range []struct {
+		r    sqljournal.Replay
+		want error
+	}{
+		{sqljournal.Replay{Subscriber: "mailer", From: jitney.FromBeginning()}, sqljournal.ErrSideEffects},
+		{sqljournal.Replay{Subscriber: "nobody", From: jitney.FromBeginning()}, sqljournal.ErrNotOpen},
+	} {
+		if _, err := j.Replay(t.Context(), c.r); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c.r, err)
+		}
+	}
+	if _, err := j.Replay(t.Context(), sqljournal.Replay{Subscriber: "listener"}); err == nil {
+		t.Error("a replay from nowhere")
+	}
+	replay(sqljournal.Replay{Subscriber: "mailer", From: jitney.FromBeginning(), SideEffects: true}, 11, 11)
+	settled("mailer")
+	must(t, l.bus.Shutdown(t.Context()))
 }
