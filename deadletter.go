@@ -43,6 +43,7 @@ type Attempt struct {
 const (
 	ReasonExhausted = "exhausted" // the retry policy allows no more attempts
 	ReasonPermanent = "permanent" // the handler returned Permanent
+	ReasonCrashed   = "crashed"   // it was in flight at three deaths of the process in a row
 	ReasonAbandoned = "abandoned" // the publisher did not wait for a synchronous delivery's next attempt
 )
 

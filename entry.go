@@ -31,6 +31,7 @@ type rare struct {
 	claim *claim      // if there is WithFairShare
 
 	position int64 // in the journal, if it comes from there
+	crashes  int   // deaths of a process in a row that it was in flight at
 }
 
 func (p *parcel) at() time.Time {
@@ -62,9 +63,16 @@ func (p *parcel) position() int64 {
 	return p.rare.position
 }
 
+func (p *parcel) crashes() int {
+	if p.rare == nil {
+		return 0
+	}
+	return p.rare.crashes
+}
+
 // claiming returns p with a claim.
 func (p parcel) claiming(c *claim) parcel {
-	p.rare = &rare{at: p.at(), again: p.again(), claim: c, position: p.position()}
+	p.rare = &rare{at: p.at(), again: p.again(), claim: c, position: p.position(), crashes: p.crashes()}
 	return p
 }
 

@@ -38,7 +38,7 @@ func newFeed(s *Subscription, from Start, effects bool) *feed {
 // asked again: the subscription begins at this moment then, if its name is new and it is to begin at the end. Only
 // a name that is in use is an error.
 func (f *feed) begin() error {
-	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects}
+	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects, Window: f.s.queue.limit}
 	if f.s.want.Kind() != reflect.Interface {
 		d.Type = f.s.typ
 	}
@@ -115,7 +115,7 @@ func (f *feed) take(ctx context.Context, e Entry) bool {
 		return true
 	}
 	f.use(1)
-	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position}}, false)
+	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position, crashes: e.Crashes}}, false)
 	if w != nil { // what is redelivered has taken the room
 		err = f.s.queue.await(ctx, w, time.NewTimer(math.MaxInt64))
 	}

@@ -37,6 +37,8 @@ type Durable struct {
 	From Start
 	// SideEffects says that what it has handled is not to be given to it again without being told so.
 	SideEffects bool
+	// Window is how many entries it has in flight at most.
+	Window int
 }
 
 // Start is a place in a journal: the beginning, the end, or the first event published at a time or later. The zero
@@ -77,6 +79,9 @@ type Entry struct {
 	Position int64
 	// Envelope has a RawEvent if this program has no Go type for it. It is nil if Err is not.
 	Envelope *Envelope
+	// Crashes is at how many deaths of a process in a row this was in flight, as far as that is known; 0 after a
+	// process that has ended as it should.
+	Crashes int
 	// Err says why the entry cannot be read: what is stored is damaged, or does not fit its Go type.
 	Err error
 }

@@ -29,9 +29,11 @@ type cursor struct {
 	next  int64 // the position to read next; Next's alone
 	begun bool  // Next has returned before
 	// standby says that the place is another process's, and that Next has said so.
-	standby bool
-	after   int64 // what is put aside is looked at from behind this position on; Next's alone
-	scan    bool  // there may be more of that; Next's alone
+	standby  bool
+	after    int64    // what is put aside is looked at from behind this position on; Next's alone
+	window   int      // entries that may be in flight at a time
+	recovery recovery // Next's alone
+	scan     bool     // there may be more of that; Next's alone
 
 	// What follows is guarded by j.mu.
 	closed  bool
@@ -47,6 +49,7 @@ type cursor struct {
 	since   time.Time      // when the first of them came
 	writing bool           // they are being written
 	leased  bool           // it is this process's, where several share a database
+	awaited int64          // recovery waits for it to be settled
 
 	sideEffects bool
 }
@@ -54,7 +57,7 @@ type cursor struct {
 // Open implements [jitney.Journal].
 func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, error) {
 	c := &cursor{
-		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true,
+		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true, window: max(d.Window, 1),
 		settled: make(map[int64]bool), ahead: make(map[int64]bool), aside: make(map[int64]bool), waiting: make(map[int64]bool),
 	}
 	if err := j.reserve(c); err != nil {
@@ -115,7 +118,7 @@ func (c *cursor) load(ctx context.Context, from jitney.Start) error {
 		return err
 	}
 	c.through, c.next = c.floor, c.floor+1
-	return nil
+	return c.begin(ctx)
 }
 
 // ErrPositionAhead says that a subscriber has settled what the journal does not have: an older copy of it was restored.
@@ -135,7 +138,7 @@ func (c *cursor) create(ctx context.Context, from jitney.Start) error {
 		if c.floor, err = tx.start(ctx, from); err != nil {
 			return err
 		}
-		return tx.exec(ctx, `INSERT INTO {p}subscriber (name, position, crc) VALUES (?, ?, ?)`, c.name, c.floor, int64(c.sum(c.floor, nil)))
+		return tx.exec(ctx, `INSERT INTO {p}subscriber (name, position, crc, clean, suspect, deaths) VALUES (?, ?, ?, 1, 0, 0)`, c.name, c.floor, int64(c.sum(c.floor, nil)))
 	})
 }
 
@@ -245,13 +248,20 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 	}
 	first := !c.begun
 	c.begun = true
+	recovering := c.recovery.left > 0
+	if recovering {
+		if err := c.awaitLast(ctx); err != nil {
+			return nil, 0, err
+		}
+		most = 1
+	}
 	for {
 		entries, err := c.fromAside(ctx, most)
 		if err != nil {
 			return nil, 0, err
 		}
 		if len(entries) > 0 {
-			return entries, c.next - 1, nil
+			return c.given(ctx, entries, recovering)
 		}
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
@@ -273,8 +283,9 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 		}
 		if len(records) > 0 {
 			entries = c.pass(records)
-			return entries, c.next - 1, nil
+			return c.given(ctx, entries, recovering)
 		}
+		c.recovery.left = 0 // all that had been in flight has been given
 		if first {
 			return nil, c.next - 1, nil
 		}
@@ -285,6 +296,16 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 			return nil, c.next - 1, nil // is it still ours?
 		}
 	}
+}
+
+// given returns entries from Next.
+func (c *cursor) given(ctx context.Context, entries []jitney.Entry, recovering bool) ([]jitney.Entry, int64, error) {
+	if recovering && len(entries) > 0 {
+		if err := c.suspected(ctx, &entries[0]); err != nil {
+			return nil, 0, err
+		}
+	}
+	return entries, c.next - 1, nil
 }
 
 // pruned reports whether events that c has not read have been pruned. It goes on behind them then, and says so.
@@ -368,6 +389,9 @@ func (c *cursor) Settle(position int64, o jitney.Outcome) {
 			c.rise()
 		}
 	}
+	if c.awaited == position {
+		c.j.recent.poke()
+	}
 	if c.changed++; c.changed == 1 {
 		c.since = time.Now()
 		c.j.wake()
@@ -426,8 +450,8 @@ func (ch *change) write(ctx context.Context, tx *writeTx) error {
 	if err := tx.exec(ctx, `UPDATE {p}subscriber SET position = ?, ahead = ?, crc = ? WHERE name = ?`, ch.floor, ch.ahead, int64(crc), ch.c.name); err != nil {
 		return err
 	}
-	if ch.last && tx.j.d.Shared {
-		if err := tx.exec(ctx, `UPDATE {p}subscriber SET owner = NULL WHERE name = ?`, ch.c.name); err != nil {
+	if ch.last {
+		if err := tx.exec(ctx, `UPDATE {p}subscriber SET owner = NULL, clean = 1, suspect = 0, deaths = 0 WHERE name = ?`, ch.c.name); err != nil {
 			return err
 		}
 	}

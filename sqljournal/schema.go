@@ -37,7 +37,10 @@ var migrations = [][]string{
 	ahead {bytes},
 	crc {number} NOT NULL,
 	owner {label},
-	lease_until {number}
+	lease_until {number},
+	clean {number} NOT NULL,
+	suspect {number} NOT NULL,
+	deaths {number} NOT NULL
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}aside (
 	subscriber {label} NOT NULL,

@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(powerEnv); dir != "" {
 		powerChild(dir)
 	}
+	if dir := os.Getenv(crashEnv); dir != "" {
+		crashChild(dir)
+	}
 	os.Exit(m.Run())
 }
 
