@@ -17,7 +17,7 @@ import (
 type mutant struct {
 	name  string
 	edits []edit
-	kill  string // -run pattern of the test that must fail, in the folder of the first edit
+	kill  string // FOLDER:PATTERN, the -run pattern of the test that must fail; without FOLDER, in that of the first edit
 }
 
 // edit replaces old, which occurs once in file, by wrong.
@@ -57,8 +57,18 @@ func TestMutantsAreKilled(t *testing.T) {
 
 // kill expects the mutant's test to run, and to fail.
 func kill(t *testing.T, m mutant) {
-	cmd := exec.Command("go", "test", "-count=1", "-short", "-timeout=60s", "-overlay="+overlay(t, m), "-run="+m.kill, "-v", "./"+filepath.Dir(m.edits[0].file))
-	cmd.Dir = root
+	folder, pattern := filepath.Dir(m.edits[0].file), m.kill
+	if in, p, given := strings.Cut(m.kill, ":"); given {
+		folder, pattern = in, p
+	}
+	module := "."
+	if strings.HasPrefix(folder, "sqljournal") {
+		module = "sqljournal"
+	}
+	within, err := filepath.Rel(module, folder)
+	require.NoError(t, err)
+	cmd := exec.Command("go", "test", "-count=1", "-short", "-timeout=60s", "-overlay="+overlay(t, m), "-run="+pattern, "-v", "./"+within)
+	cmd.Dir = filepath.Join(root, module)
 	out, err := cmd.CombinedOutput()
 	text := string(out)
 	require.NotContains(t, text, "[build failed]", "the mutant does not compile:\n%s", text)

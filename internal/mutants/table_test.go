@@ -43,7 +43,7 @@ var mutants = []mutant{
 	{"backoff-shift-overflows", []edit{{"retry.go", "r.Base > r.Max>>doublings", "r.Base<<doublings > r.Max"}}, "^(TestG10Retry|FuzzRetryNext)$"},
 	{"offer-ignores-limit", []edit{{"overflow.go", "case held < q.limit && (len(q.room) == 0 || inside), q.owes(p, held):", "case held >= 0:"}}, "^TestG7Bounded$"},
 	{"waiting-publishers-forgotten", []edit{{"room.go", "for len(q.room) > 0 &&", "for len(q.room) > 1<<20 &&"}}, "^TestConfigurationDoesNotChangeWhatHappensToAKey$"},
-	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = true\n", "\t\t\trefuse(s, s.deliverSync(ctx, p, inside))\n"}}, "^TestQueuesGetAnEventBeforeSynchronousSubscribers$"},
+	{"sync-before-queues", []edit{{"fanout.go", "\t\t\tsyncs = syncs || s.sync\n", "\t\t\tif s.sync {\n\t\t\t\trefuse(s, s.deliverSync(ctx, p, inside))\n\t\t\t}\n"}}, "^TestQueuesGetAnEventBeforeSynchronousSubscribers$"},
 	{"ids-follow-the-clock-back", []edit{{"id.go", "if stamp <= last {", "if stamp == last {"}}, "^TestIDsRiseWhenTheClockIsSetBack$"},
 	{"parked-released-at-the-tail", []edit{{"parking.go", "e.next, e.state = nil, queued\n\t\tq.enterFirst(e)\n\t\tq.first(e)", `e.next, e.state = nil, queued
 		q.enterFirst(e)
@@ -85,4 +85,24 @@ var mutants = []mutant{
 	{"late-needs-a-timer", []edit{{"limit.go", "return time.Since(start)-l.begin >= l.timeout && l.Context.Err() == nil", "return false"}}, "^TestTimeoutIsNoticedWithoutATimer$"},
 	{"child-of-a-founder-has-no-flow", []edit{{"scope.go", "return v.env.CorrelationID(), v", "return v.env.Correlation, v"}}, "^TestCorrelationAndCauseFlow$"},
 	{"quiet-looks-once", []edit{{"bus.go", "!still || n != reasons[i]", "!still && n < reasons[i]"}}, "^TestQuietIsNotFooledByWorkThatMoves$"},
+
+	// The journal.
+	{"feed-settles-what-was-interrupted", []edit{{"feed.go", "if end != interrupted {", "if true {"}}, "^TestDurableSubscriptionGoesOnWhereItWas$"},
+	{"crashes-not-heeded", []edit{{"deliver.go", "case e.crashes() >= maxCrashes:", "case e.crashes() > 1<<20:"}}, "sqljournal/sqlite:^TestG30CrashLoopsEnd$"},
+	{"synchronous-normal", []edit{
+		{"sqljournal/sqlite/sqlite.go", "\"synchronous = FULL\", ", "\"synchronous = NORMAL\", "},
+		{"sqljournal/sqlite/sqlite.go", "synchronous < 2", "synchronous < 1"},
+	}, "^TestG18DurableOnReturn$"},
+	{"tail-mark-not-checked", []edit{{"sqljournal/sqlite/files.go", "acked > last {", "acked > last+1<<40 {"}}, "^TestG26CorruptionIsLoud$"},
+	{"checksum-not-checked", []edit{{"sqljournal/record.go", "if r.crc != r.sum() {", "if false {"}}, "sqljournal/sqlite:^TestG26CorruptionIsLoud$"},
+	{"floor-above-what-is-out", []edit{{"sqljournal/cursor.go", "c.floor = c.out[0] - 1", "c.floor = c.through"}}, "sqljournal/sqlite:^TestG21Resume$"},
+	{"settled-ahead-forgotten", []edit{{"sqljournal/cursor.go", "c.settled[e.Position] = true\n\t\treturn true", "return false"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Journal$"},
+	{"doubt-not-settled", []edit{{"sqljournal/tx.go", "\tj.doubtful = true\n", ""}}, "sqljournal/sqlite:^TestG19ThreeOutcomes$"},
+	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},
+	{"inbox-marks-failures", []edit{{"sqljournal/inbox.go", "return handle(ctx)", "_ = handle(ctx)\n\t\treturn nil"}}, "sqljournal/sqlite:^TestG24EffectsOnce$"},
+	{"outbox-without-transaction", []edit{{"sqljournal/commit.go", "if tx := j.TxOf(ctx); tx != nil {", "if tx := j.TxOf(context.Background()); tx != nil {"}}, "sqljournal/postgres:^TestG23Outbox$"},
+	{"deaths-not-counted", []edit{{"sqljournal/recovery.go", "deaths = r.deaths + 1", "deaths = 1"}}, "sqljournal/sqlite:^TestG30CrashLoopsEnd$"},
+	{"prune-takes-what-is-needed", []edit{{"sqljournal/retention.go", "if !r.Unsettled {", "if false {"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Retention$"},
+	{"replay-in-spite-of-side-effects", []edit{{"sqljournal/replay.go", "case c.sideEffects && !r.SideEffects:", "case false:"}}, "sqljournal/sqlite:^TestG25Replay$"},
+	{"second-owner-let-in", []edit{{"sqljournal/sqlite/files.go", "if !locked {", "if !locked && false {"}}, "^TestG27OneOwner$"},
 }

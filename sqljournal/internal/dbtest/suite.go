@@ -333,6 +333,9 @@ func effectsOnce(t *testing.T, d *Database) {
 			return nil
 		}
 		runs.Add(1)
+		if rand.IntN(3) == 0 {
+			return io.ErrUnexpectedEOF // before any effect
+		}
 		n, err := d.count(ctx, j.TxOf(ctx), table, "effects")
 		if err == nil {
 			err = l.bus.Publish(ctx, Counted{"effect", n})
