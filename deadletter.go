@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"strings"
@@ -13,7 +14,8 @@ import (
 // DeadLetter is a delivery that its subscriber could not handle. [Bus.Redeliver] hands it to that
 // subscriber again.
 type DeadLetter struct {
-	// ID is the letter's own, a UUIDv7: letters sort by the time they died first.
+	// ID is the letter's own, a UUIDv7: letters sort by the time they died first, those of durable subscriptions by
+	// the time of their event.
 	ID         uuid.UUID
 	Envelope   *Envelope
 	Subscriber string
@@ -164,7 +166,11 @@ func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLette
 		Envelope: e.env, Subscriber: s.name, Reason: reason, Time: now,
 		Attempts: e.file.attempts, History: e.file.history,
 	}
-	if e.again() == nil {
+	switch {
+	case e.again() == nil && e.position() > 0:
+		l.ID = lasting(e.env.ID, s.name)
+		return l
+	case e.again() == nil:
 		l.ID = ids.next(now.UnixNano())
 		return l
 	}
@@ -175,6 +181,16 @@ func (s *Subscription) letter(e *entry, reason string, now time.Time) *DeadLette
 	l.Original = before.Original
 	l.History = appendAttempts(append([]Attempt(nil), before.History...), l.History...)
 	return l
+}
+
+// lasting is the ID of a durable subscriber's letter about an event. If the process dies before the journal knows that
+// the delivery has ended, it comes again, and dies again; the letter takes the place of the first one then.
+func lasting(event uuid.UUID, subscriber string) uuid.UUID {
+	sum := sha256.Sum256(append(event[:], subscriber...))
+	id := event
+	copy(id[8:], sum[:8])
+	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
+	return id
 }
 
 // bury stores the letter of a delivery that is given up. The delivery keeps its place until then.

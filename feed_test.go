@@ -301,3 +301,72 @@ func TestFailuresOnAJournalAreHandledAsEver(t *testing.T) {
 		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }
+
+// deaf is a journal that forgets what is settled, as if the process always died before that was stored.
+type deaf struct{ jitney.Journal }
+
+func (d deaf) Open(ctx context.Context, durable jitney.Durable) (jitney.Cursor, error) {
+	c, err := d.Journal.Open(ctx, durable)
+	return deafCursor{c}, err
+}
+
+type deafCursor struct{ jitney.Cursor }
+
+func (deafCursor) Settle(int64, jitney.Outcome) {}
+
+func TestADeliveryThatDiesAgainAfterADeathOfTheProcessIsOneLetter(t *testing.T) {
+	j := jitneytest.NewMemoryJournal(known())
+	letters := &jitney.MemoryDeadLetters{}
+	for n := range 3 {
+		j.Crash(known())
+		b := jitney.New(silent, jitney.WithJournal(deaf{j}), jitney.WithDeadLetters(letters))
+		for _, name := range []string{"s", "t"} {
+			jitney.Subscribe(b, name, func(context.Context, fact) error { return jitney.Permanent(errBoom) })
+		}
+		if n == 0 {
+			require.NoError(t, b.Publish(t.Context(), fact{N: 1}, fact{N: 2}))
+		}
+		require.NoError(t, b.Flush(t.Context()))
+		require.NoError(t, b.Shutdown(t.Context()))
+		list, err := letters.List(t.Context(), jitney.DeadLetterFilter{})
+		require.NoError(t, err)
+		assert.Len(t, list, 4, "one for each event and subscriber")
+	}
+}
+
+func TestWhatWasInFlightAtThreeDeathsIsALetter(t *testing.T) {
+	letters := &jitney.MemoryDeadLetters{}
+	b := jitney.New(silent, jitney.WithJournal(deadly{jitneytest.NewMemoryJournal(known())}), jitney.WithDeadLetters(letters))
+	var h heard
+	jitney.Subscribe(b, "s", h.handle, jitney.WithRetry(jitney.Retry{Attempts: 9}), jitney.WithFairShare(jitney.FairShare{}))
+	for n := range 5 {
+		require.NoError(t, b.Publish(t.Context(), fact{N: n}))
+	}
+	require.NoError(t, b.Flush(t.Context()))
+	assert.Equal(t, []int{0, 1, 2}, h.numbers())
+	list, err := letters.List(t.Context(), jitney.DeadLetterFilter{})
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	assert.Equal(t, jitney.ReasonCrashed, list[0].Reason)
+	require.NoError(t, b.Redeliver(t.Context(), list[0]), "who redelivers it knows what it is")
+	assert.Len(t, h.numbers(), 4)
+	require.NoError(t, b.Shutdown(t.Context()))
+}
+
+// deadly is a journal that says of each entry that it was in flight at as many deaths as its position.
+type deadly struct{ jitney.Journal }
+
+func (d deadly) Open(ctx context.Context, durable jitney.Durable) (jitney.Cursor, error) {
+	c, err := d.Journal.Open(ctx, durable)
+	return deadlyCursor{c}, err
+}
+
+type deadlyCursor struct{ jitney.Cursor }
+
+func (c deadlyCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
+	entries, through, err := c.Cursor.Next(ctx, most)
+	for i := range entries {
+		entries[i].Crashes = int(entries[i].Position) - 1
+	}
+	return entries, through, err
+}

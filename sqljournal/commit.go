@@ -249,9 +249,9 @@ func (j *Journal) commit(ctx context.Context, batch []*request, changes []*chang
 // relay moves what is in the outbox.
 func (j *Journal) relay(ctx context.Context) error {
 	for more := true; more; {
-		err := j.store(func(bool) (moved []*record, err error) {
+		err := j.store(func(again bool) (moved []*record, err error) {
 			err = j.tx(ctx, func(tx *writeTx) (err error) {
-				moved, more, err = tx.move(ctx)
+				moved, more, err = tx.move(ctx, again)
 				return err
 			})
 			return moved, err

@@ -126,6 +126,9 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	if err := j.types.Check(); err != nil {
 		return err
 	}
+	if n := j.db.Stats().MaxOpenConnections; n == 1 {
+		return errors.New("the pool has one connection, and the journal needs two: one of them to write with")
+	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	if err := j.migrate(ctx); err != nil {

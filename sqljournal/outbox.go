@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/jitney-go/jitney"
 )
@@ -126,8 +129,9 @@ func (j *Journal) outboxHas(ctx context.Context) bool {
 	return err == nil
 }
 
-// move moves events from the outbox into the log, and returns them, and whether there are more.
-func (tx *writeTx) move(ctx context.Context) (moved []*record, more bool, err error) {
+// move moves events from the outbox into the log, and returns them, and whether there are more. Only if look is set it
+// asks first which of them are stored already.
+func (tx *writeTx) move(ctx context.Context, look bool) (moved []*record, more bool, err error) {
 	// The log's head is locked first: what this statement sees is all that has been committed by then, and no other
 	// process moves.
 	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
@@ -152,19 +156,33 @@ func (tx *writeTx) move(ctx context.Context) (moved []*record, more bool, err er
 	if _, err := tx.conn.ExecContext(ctx, tx.j.sql(`DELETE FROM {p}outbox WHERE pos IN (`+marks+`)`), args...); err != nil {
 		return nil, false, err
 	}
+	if moved = records; look {
+		if moved, err = tx.freshOnes(ctx, records); err != nil {
+			return nil, false, err
+		}
+	}
+	if len(moved) > 0 {
+		err = tx.insert(ctx, moved)
+	}
+	return moved, len(records) == maxBatch, err
+}
+
+// freshOnes returns those of records that are not stored yet. One that has another's ID is dropped: its publisher
+// cannot be told any more.
+func (tx *writeTx) freshOnes(ctx context.Context, records []*record) (list []*record, err error) {
+	seen := make(map[uuid.UUID]bool)
 	for _, r := range records {
 		fresh, err := tx.fresh(ctx, []*record{r})
 		switch {
-		case errors.Is(err, jitney.ErrIDConflict): // its publisher cannot be told any more
-			tx.j.log.Error("sqljournal: another event has the ID of one in the outbox, which is dropped", "type", r.typ, "id", r.id.String())
+		case errors.Is(err, jitney.ErrIDConflict):
+			tx.j.log.Error("sqljournal: another event has the ID of one in the outbox, which is dropped",
+				slog.String("type", r.typ), slog.String("id", r.id.String()))
 		case err != nil:
-			return nil, false, err
-		case len(fresh) > 0:
-			if err := tx.insert(ctx, fresh); err != nil {
-				return nil, false, err
-			}
-			moved = append(moved, r)
+			return nil, err
+		case len(fresh) > 0 && !seen[r.id]:
+			list = append(list, r)
+			seen[r.id] = true
 		}
 	}
-	return moved, len(records) == maxBatch, nil
+	return list, nil
 }

@@ -3,6 +3,7 @@ package mysql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -22,6 +23,15 @@ func begin(t *testing.T) *dbtest.Database {
 		sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10 * time.Millisecond), sqljournal.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	return &dbtest.Database{
+		Schema: mysql.Schema(prefix),
+		Execute: func(ctx context.Context, statement string) error {
+			db, err := sql.Open("mysql", dsn)
+			if err != nil {
+				return err
+			}
+			_, err = db.ExecContext(ctx, statement)
+			return errors.Join(err, db.Close())
+		},
 		Prefix: prefix, Concurrent: true, Numbered: false,
 		Open: func(types *wire.Types) (dbtest.Journal, error) {
 			return mysql.Open(context.Background(), dsn, types, opts...)

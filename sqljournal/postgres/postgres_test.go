@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -22,6 +23,15 @@ func begin(t *testing.T) *dbtest.Database {
 		sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10 * time.Millisecond), sqljournal.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	return &dbtest.Database{
+		Schema: postgres.Schema(prefix),
+		Execute: func(ctx context.Context, statement string) error {
+			db, err := sql.Open("pgx", dsn)
+			if err != nil {
+				return err
+			}
+			_, err = db.ExecContext(ctx, statement)
+			return errors.Join(err, db.Close())
+		},
 		Prefix: prefix, Concurrent: true, Numbered: true,
 		Open: func(types *wire.Types) (dbtest.Journal, error) {
 			return postgres.Open(context.Background(), dsn, types, opts...)

@@ -128,6 +128,9 @@ func regular(path string) (abs string, err error) {
 	return abs, nil
 }
 
+// Schema is what Open executes on an empty database.
+func Schema(prefix string) string { return sqljournal.Schema(dialect, prefix) }
+
 var dialect = &sqljournal.Dialect{
 	Name: "sqlite", Number: "INTEGER", ID: "BLOB", Label: "TEXT", Text: "TEXT", Bytes: "BLOB",
 	Serial: "INTEGER PRIMARY KEY AUTOINCREMENT", Insert: "INSERT", OnConflict: " ON CONFLICT DO NOTHING",

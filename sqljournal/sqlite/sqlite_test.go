@@ -2,6 +2,8 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -12,7 +14,15 @@ import (
 
 func begin(t *testing.T) *dbtest.Database {
 	path := filepath.Join(t.TempDir(), "journal.db")
-	return &dbtest.Database{Prefix: "app_", Open: func(types *wire.Types) (dbtest.Journal, error) {
+	execute := func(ctx context.Context, statement string) error {
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(ctx, statement)
+		return errors.Join(err, db.Close())
+	}
+	return &dbtest.Database{Prefix: "app_", Schema: sqlite.Schema("jitney_"), Execute: execute, Open: func(types *wire.Types) (dbtest.Journal, error) {
 		return sqlite.Open(context.Background(), path, types)
 	}}
 }

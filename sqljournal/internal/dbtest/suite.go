@@ -46,6 +46,10 @@ type Database struct {
 	OpenDB func(db *sql.DB, types *wire.Types) (Journal, error)
 	// Pool makes such a pool.
 	Pool func() (*sql.DB, error)
+	// Schema is the schema as plain SQL, for the journal that Open opens.
+	Schema string
+	// Execute executes a statement of it.
+	Execute func(ctx context.Context, statement string) error
 	// Prefix is what the tables of the test's own application begin with. It has {p}items.
 	Prefix string
 	// Concurrent says that several transactions can write at a time.
@@ -86,6 +90,8 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("LettersSurvive", func(t *testing.T) { lettersSurvive(t, begin(t)) })
 	t.Run("Retention", func(t *testing.T) { retention(t, begin(t)) })
 	t.Run("Preflight", func(t *testing.T) { preflight(t, begin(t)) })
+	t.Run("Schema", func(t *testing.T) { schema(t, begin(t)) })
+	t.Run("OutboxDuplicates", func(t *testing.T) { outboxDuplicates(t, begin(t)) })
 }
 
 // Outbox runs the tests of what is published in a transaction.
@@ -728,4 +734,42 @@ func CrashLoop(t *testing.T, begin func(t *testing.T) *Database) {
 // sealed is e in an envelope.
 func sealed(e jitney.Event) *jitney.Envelope {
 	return &jitney.Envelope{ID: uuid.Must(uuid.NewV7()), Type: e.EventType(), Version: 1, Time: time.Now(), Event: e}
+}
+
+// What is published in a transaction under an ID that is stored already is stored once.
+func outboxDuplicates(t *testing.T, d *Database) {
+	j := open(t, d)
+	l := listen(j)
+	env := sealed(Counted{"k", 1})
+	must(t, j.Append(t.Context(), env))
+	other := *env
+	other.Event = Counted{"k", 99}
+	in := func(envs ...*jitney.Envelope) {
+		must(t, j.Tx(t.Context(), func(ctx context.Context, _ *sql.Tx) error { return j.Append(ctx, envs...) }))
+	}
+	in(env, sealed(Counted{"k", 2}))
+	in(&other)
+	in(sealed(Counted{"k", 3}))
+	must(t, l.bus.Flush(t.Context()))
+	if got := fmt.Sprint(l.of("k")); got != "[1 2 3]" {
+		t.Errorf("heard %s", got)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
+}
+
+// The schema can be made by hand, and again.
+func schema(t *testing.T, d *Database) {
+	for _, statement := range strings.Split(d.Schema, ";\n") {
+		if strings.TrimSpace(statement) != "" {
+			must(t, d.Execute(t.Context(), statement))
+		}
+	}
+	j := open(t, d)
+	l := listen(j)
+	must(t, l.bus.Publish(t.Context(), Counted{"k", 1}))
+	must(t, l.bus.Flush(t.Context()))
+	if got := l.of("k"); len(got) != 1 {
+		t.Errorf("heard %v", got)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
 }
