@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,9 +209,22 @@ func validName(name string) bool {
 
 // validText reports whether s has nothing in it that CloudEvents forbids in a string.
 func validText(s string) bool {
+	if plain(s) {
+		return true
+	}
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool {
 		return r < ' ' || '\x7f' <= r && r <= '\x9f' || r&0xfffe == 0xfffe || 0xfdd0 <= r && r <= 0xfdef
 	}) < 0
+}
+
+// plain reports whether s is printable ASCII, as nearly all attributes are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func clip(s string) string {
@@ -238,8 +249,7 @@ var space = uuid.MustParse("0192f3a0-5b1e-7c6d-8a4f-6a69746e6579")
 func (m Message) envelope(limits Limits) (env *jitney.Envelope, err error) {
 	env = &jitney.Envelope{Version: 1}
 	others := make(map[string]string)
-	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
-		value := m.Attributes[name]
+	for name, value := range m.Attributes {
 		if name != PartitionKey && name != Correlation && !validText(value) {
 			return nil, fmt.Errorf("%w: attribute %q has a control character, or is not UTF-8", ErrMalformed, clip(name))
 		}
