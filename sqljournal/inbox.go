@@ -20,8 +20,22 @@ func (j *Journal) Inbox() jitney.Inbox { return inbox{j} }
 
 type inbox struct{ j *Journal }
 
-// Run implements [jitney.Inbox].
+// Run implements [jitney.Inbox]. Duplicates that wait for each other can be a deadlock to the database, which ends one
+// of them: as long as its handler has not been called, it is tried again.
 func (in inbox) Run(ctx context.Context, key jitney.InboxKey, handle func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		called := false
+		err := in.run(ctx, key, func(ctx context.Context) error {
+			called = true
+			return handle(ctx)
+		})
+		if err == nil || called || attempt == 20 || ctx.Err() != nil || in.j.d.Classify(err) != Busy {
+			return err
+		}
+	}
+}
+
+func (in inbox) run(ctx context.Context, key jitney.InboxKey, handle func(context.Context) error) error {
 	return in.j.Tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		// First of all: a duplicate that runs at the same time waits here until this transaction has ended.
 		res, err := tx.ExecContext(ctx, in.j.sql(in.j.d.InsertNew(`{p}inbox`, `(subscriber, id, fingerprint) VALUES (?, ?, ?)`)),

@@ -459,12 +459,13 @@ func Leases(t *testing.T, begin func(t *testing.T) *Database) {
 		}
 	}
 	first := start()
-	must(t, first.b.Flush(t.Context()))
+	publish(first)
+	await()
 	second := start()
 	publish(second)
 	await()
 	must(t, second.b.Flush(t.Context())) // what is the other's does not hold it up
-	if first.handled.Load() != 20 || second.handled.Load() != 0 {
+	if first.handled.Load() != 40 || second.handled.Load() != 0 {
 		t.Errorf("%d handled by the owner, %d by the other", first.handled.Load(), second.handled.Load())
 	}
 
