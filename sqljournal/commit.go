@@ -165,7 +165,7 @@ func (j *Journal) round(batch []*request, last bool) {
 		return
 	}
 	err := j.commit(ctx, batch, changes)
-	if len(batch) > 1 && err != nil && !errors.Is(err, jitney.ErrIndeterminate) && !j.passing(err) {
+	if len(batch) > 0 && len(batch)+len(changes) > 1 && err != nil && !errors.Is(err, jitney.ErrIndeterminate) && !j.passing(err) {
 		j.oneByOne(ctx, batch) // one of them is at fault, and nobody else is to suffer
 		batch, err = nil, j.commit(ctx, nil, changes)
 	}
@@ -318,11 +318,11 @@ var (
 func (j *Journal) explain(err error) error {
 	switch {
 	case errors.Is(err, jitney.ErrIndeterminate), errors.Is(err, jitney.ErrIDConflict):
-		return fmt.Errorf("sqljournal: append: %w", err)
+		return fmt.Errorf("sqljournal: commit: %w", err)
 	case j.d.Classify(err) == Full:
-		return fmt.Errorf("sqljournal: append: %w: %w", ErrFull, err)
+		return fmt.Errorf("sqljournal: commit: %w: %w", ErrFull, err)
 	}
-	return fmt.Errorf("sqljournal: append: %w: %w", ErrIO, err)
+	return fmt.Errorf("sqljournal: commit: %w: %w", ErrIO, err)
 }
 
 // try is one attempt at a commit. Only if look is set it asks first which of the events are stored already.

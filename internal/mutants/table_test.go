@@ -98,7 +98,7 @@ var mutants = []mutant{
 	{"floor-above-what-is-out", []edit{{"sqljournal/cursor.go", "c.floor = c.out[0] - 1", "c.floor = c.through"}}, "sqljournal/sqlite:^TestG21Resume$"},
 	{"settled-ahead-forgotten", []edit{{"sqljournal/cursor.go", "c.settled[e.Position] = true\n\t\treturn true", "return false"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Journal$"},
 	{"doubt-not-settled", []edit{{"sqljournal/tx.go", "\tj.doubtful = true\n", ""}}, "sqljournal/sqlite:^TestG19ThreeOutcomes$"},
-	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},
+	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 0 && len(batch)+len(changes) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},
 	{"inbox-marks-failures", []edit{{"sqljournal/inbox.go", "return handle(ctx)", "_ = handle(ctx)\n\t\treturn nil"}}, "sqljournal/sqlite:^TestG24EffectsOnce$"},
 	{"outbox-without-transaction", []edit{{"sqljournal/commit.go", "if tx := j.TxOf(ctx); tx != nil {", "if tx := j.TxOf(context.Background()); tx != nil {"}}, "sqljournal/postgres:^TestG23Outbox$"},
 	{"deaths-not-counted", []edit{{"sqljournal/recovery.go", "deaths = r.deaths + 1", "deaths = 1"}}, "sqljournal/sqlite:^TestG30CrashLoopsEnd$"},
