@@ -1,128 +1,17 @@
 package sqljournal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/jitney-go/jitney"
 )
 
-// How publishers become one commit. Whoever appends leaves a request and waits. One goroutine takes all that have come
-// in while it was busy, writes them and what subscribers have settled in one transaction, and answers: the group
-// commit of LevelDB and its followers, with no delay to wait for more. It uses no publisher's context.
-
-// request is what one Append asks for.
-type request struct {
-	records []*record
-	done    chan error // gets the answer
-	taken   bool       // it is in a commit; guarded by inbox.mu
-}
-
-// What one commit takes at most.
-const (
-	maxBatch      = 1024
-	maxBatchBytes = 4 << 20
-)
-
 // patience is how long a statement of a commit may take on a database that is elsewhere.
 const patience = 30 * time.Second
-
-// Append implements [jitney.Journal].
-func (j *Journal) Append(ctx context.Context, envs ...*jitney.Envelope) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if len(envs) == 0 {
-		return nil
-	}
-	r := &request{done: make(chan error, 1)}
-	for _, env := range envs {
-		rec, err := newRecord(env)
-		if err != nil {
-			return err
-		}
-		r.records = append(r.records, rec)
-	}
-	if tx := j.TxOf(ctx); tx != nil {
-		return j.leave(ctx, tx, r.records)
-	}
-	if err := j.put(r); err != nil {
-		return err
-	}
-	select {
-	case err := <-r.done:
-		return err
-	case <-ctx.Done():
-	}
-	if j.withdraw(r) {
-		return context.Cause(ctx)
-	}
-	return <-r.done // the commit is under way, and says soon whether it has stored this
-}
-
-func (j *Journal) put(r *request) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.closed {
-		return ErrClosed
-	}
-	j.requests = append(j.requests, r)
-	j.wake()
-	return nil
-}
-
-// withdraw takes back a request, if it is not in a commit yet.
-func (j *Journal) withdraw(r *request) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if r.taken {
-		return false
-	}
-	j.requests = slices.DeleteFunc(j.requests, func(other *request) bool { return other == r })
-	return true
-}
-
-// wake lets the committer know that there is something to do.
-func (j *Journal) wake() {
-	select {
-	case j.bell <- struct{}{}:
-	default:
-	}
-}
-
-func (j *Journal) pending() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.requests) > 0
-}
-
-// take returns the requests of the next commit.
-func (j *Journal) take() (batch []*request) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	n, size := 0, 0
-	for _, r := range j.requests {
-		for _, rec := range r.records {
-			size += rec.size()
-		}
-		n += len(r.records)
-		if len(batch) > 0 && (n > maxBatch || size > maxBatchBytes) {
-			break
-		}
-		r.taken = true
-		batch = append(batch, r)
-	}
-	j.requests = slices.Delete(j.requests, 0, len(batch))
-	return batch
-}
 
 // run is the committer.
 func (j *Journal) run() {
@@ -203,44 +92,6 @@ func (j *Journal) passing(err error) bool {
 	return f == Full || f == Lost || f == Busy
 }
 
-// refuseTwins answers requests that have an ID in common with an earlier one of the batch: what is the same waits for
-// the next commit, where it is found stored.
-func (j *Journal) refuseTwins(batch []*request) []*request {
-	seen := make(map[uuid.UUID]bool)
-	var later []*request
-	now := batch[:0:0]
-	for _, r := range batch {
-		twin := false
-		for _, rec := range r.records {
-			twin = twin || seen[rec.id]
-		}
-		if twin {
-			later = append(later, r)
-			continue
-		}
-		for _, rec := range r.records {
-			if seen[rec.id] { // within one request
-				twin = true
-			}
-			seen[rec.id] = true
-		}
-		if twin {
-			r.done <- fmt.Errorf("sqljournal: append: %w: it is twice in one batch", jitney.ErrIDConflict)
-			continue
-		}
-		now = append(now, r)
-	}
-	if len(later) > 0 {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		for _, r := range later {
-			r.taken = false
-		}
-		j.requests = append(later, j.requests...)
-	}
-	return now
-}
-
 // commit stores the batch and the changes, and makes the events known. It tries again what was busy.
 func (j *Journal) commit(ctx context.Context, batch []*request, changes []*change) error {
 	return j.store(func(again bool) ([]*record, error) { return j.try(ctx, batch, changes, again) })
@@ -307,13 +158,6 @@ func (j *Journal) settleDoubt() error {
 	return nil
 }
 
-// Why the journal cannot store anything now.
-var (
-	ErrClosed = errors.New("journal is closed")
-	ErrFull   = errors.New("journal is full")
-	ErrIO     = errors.New("journal cannot be written")
-)
-
 // explain gives an error of the database the name that callers know it by.
 func (j *Journal) explain(err error) error {
 	switch {
@@ -323,88 +167,4 @@ func (j *Journal) explain(err error) error {
 		return fmt.Errorf("sqljournal: commit: %w: %w", ErrFull, err)
 	}
 	return fmt.Errorf("sqljournal: commit: %w: %w", ErrIO, err)
-}
-
-// try is one attempt at a commit. Only if look is set it asks first which of the events are stored already.
-func (j *Journal) try(ctx context.Context, batch []*request, changes []*change, look bool) (stored []*record, err error) {
-	err = j.tx(ctx, func(tx *writeTx) error {
-		for _, r := range batch {
-			stored = append(stored, r.records...)
-		}
-		if look {
-			if stored, err = tx.fresh(ctx, stored); err != nil {
-				return err
-			}
-		}
-		if len(stored) > 0 {
-			if err := tx.insert(ctx, stored); err != nil {
-				return err
-			}
-		}
-		for _, c := range changes {
-			if err := c.write(ctx, tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return stored, err
-}
-
-// fresh returns those of records that are not stored yet. ErrIDConflict if another is stored under the ID of one.
-func (tx *writeTx) fresh(ctx context.Context, records []*record) (fresh []*record, err error) {
-	for _, r := range records {
-		old := &record{id: r.id}
-		err := tx.conn.QueryRowContext(ctx, tx.j.sql(`SELECT type, at, attributes, data, crc FROM {p}log WHERE id = ?`), r.id[:]).
-			Scan(&old.typ, &old.at, &old.attributes, &old.data, &old.crc)
-		switch {
-		case isNoRows(err):
-			fresh = append(fresh, r)
-		case err != nil:
-			return nil, err
-		case old.crc != r.crc || !bytes.Equal(old.data, r.data) || old.attributes != r.attributes:
-			return nil, fmt.Errorf("%w: %s %s", jitney.ErrIDConflict, r.typ, r.id)
-		}
-	}
-	return fresh, nil
-}
-
-// insert gives the records the next positions and writes them.
-func (tx *writeTx) insert(ctx context.Context, records []*record) error {
-	next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
-	if err != nil {
-		return err
-	}
-	for i, r := range records {
-		r.pos = next + int64(i)
-	}
-	for rest := records; len(rest) > 0; {
-		n := 1
-		for _, size := range [...]int{64, 8} {
-			if len(rest) >= size {
-				n = size
-				break
-			}
-		}
-		args := make([]any, 0, 7*n)
-		for _, r := range rest[:n] {
-			args = append(args, r.pos, r.id[:], r.typ, r.at, r.attributes, r.data, int64(r.crc))
-		}
-		if err := tx.exec(ctx, inserts[n], args...); err != nil {
-			return err
-		}
-		rest = rest[n:]
-	}
-	if err := tx.noteTypes(ctx, records); err != nil {
-		return err
-	}
-	return tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next+int64(len(records)))
-}
-
-// inserts are statements for so many rows.
-var inserts = map[int]string{1: insertRows(1), 8: insertRows(8), 64: insertRows(64)}
-
-func insertRows(n int) string {
-	return `INSERT INTO {p}log (pos, id, type, at, attributes, data, crc) VALUES ` +
-		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
 }

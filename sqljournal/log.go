@@ -1,0 +1,94 @@
+package sqljournal
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jitney-go/jitney"
+)
+
+// try is one attempt at a commit. Only if look is set it asks first which of the events are stored already.
+func (j *Journal) try(ctx context.Context, batch []*request, changes []*change, look bool) (stored []*record, err error) {
+	err = j.tx(ctx, func(tx *writeTx) error {
+		for _, r := range batch {
+			stored = append(stored, r.records...)
+		}
+		if look {
+			if stored, err = tx.fresh(ctx, stored); err != nil {
+				return err
+			}
+		}
+		if len(stored) > 0 {
+			if err := tx.insert(ctx, stored); err != nil {
+				return err
+			}
+		}
+		for _, c := range changes {
+			if err := c.write(ctx, tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return stored, err
+}
+
+// fresh returns those of records that are not stored yet. ErrIDConflict if another is stored under the ID of one.
+func (tx *writeTx) fresh(ctx context.Context, records []*record) (fresh []*record, err error) {
+	for _, r := range records {
+		old := &record{id: r.id}
+		err := tx.conn.QueryRowContext(ctx, tx.j.sql(`SELECT type, at, attributes, data, crc FROM {p}log WHERE id = ?`), r.id[:]).
+			Scan(&old.typ, &old.at, &old.attributes, &old.data, &old.crc)
+		switch {
+		case isNoRows(err):
+			fresh = append(fresh, r)
+		case err != nil:
+			return nil, err
+		case old.crc != r.crc || !bytes.Equal(old.data, r.data) || old.attributes != r.attributes:
+			return nil, fmt.Errorf("%w: %s %s", jitney.ErrIDConflict, r.typ, r.id)
+		}
+	}
+	return fresh, nil
+}
+
+// insert gives the records the next positions and writes them.
+func (tx *writeTx) insert(ctx context.Context, records []*record) error {
+	next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
+	if err != nil {
+		return err
+	}
+	for i, r := range records {
+		r.pos = next + int64(i)
+	}
+	for rest := records; len(rest) > 0; {
+		n := 1
+		for _, size := range [...]int{64, 8} {
+			if len(rest) >= size {
+				n = size
+				break
+			}
+		}
+		args := make([]any, 0, 7*n)
+		for _, r := range rest[:n] {
+			args = append(args, r.pos, r.id[:], r.typ, r.at, r.attributes, r.data, int64(r.crc))
+		}
+		if err := tx.exec(ctx, inserts[n], args...); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	if err := tx.noteTypes(ctx, records); err != nil {
+		return err
+	}
+	return tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next+int64(len(records)))
+}
+
+// inserts are statements for so many rows.
+var inserts = map[int]string{1: insertRows(1), 8: insertRows(8), 64: insertRows(64)}
+
+func insertRows(n int) string {
+	return `INSERT INTO {p}log (pos, id, type, at, attributes, data, crc) VALUES ` +
+		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
+}
