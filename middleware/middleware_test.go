@@ -122,6 +122,7 @@ func TestBulkheadGivesUpWithItsContext(t *testing.T) {
 		bulkhead := middleware.NewBulkhead(1)
 		s := jitney.Subscribe(b, "s", func(ctx context.Context, _ happened) error {
 			<-ctx.Done()
+			time.Sleep(time.Millisecond) // the other's context ends before the place is free
 			return context.Cause(ctx)
 		}, jitney.WithWorkers(2), jitney.WithMiddleware(bulkhead.Middleware))
 		require.NoError(t, b.Publish(t.Context(), happened{"a"}, happened{"b"}))
