@@ -122,6 +122,11 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 			entries = c.pass(records)
 			return c.given(ctx, entries, recovering)
 		}
+		if c.recovery.last > 0 {
+			if err := c.recovered(ctx); err != nil {
+				return nil, 0, err
+			}
+		}
 		c.recovery.left = 0 // all that had been in flight has been given
 		if first {
 			return nil, c.next - 1, nil

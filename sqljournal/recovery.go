@@ -73,6 +73,21 @@ func (c *cursor) awaitLast(ctx context.Context) error {
 	}
 }
 
+// recovered notes that the process has survived what was given last, so that it is not blamed for a later death.
+func (c *cursor) recovered(ctx context.Context) error {
+	if err := c.awaitLast(ctx); err != nil {
+		return err
+	}
+	if c.inFlight(c.recovery.last) {
+		return nil // it has had its time, and goes on
+	}
+	c.recovery = recovery{}
+	if err := c.note(ctx, `UPDATE {p}subscriber SET suspect = 0, deaths = 0 WHERE name = ?`, c.name); err != nil {
+		c.j.log.Error("sqljournal: what was survived cannot be noted", slog.String("subscriber", c.name), slog.String("error", err.Error()))
+	}
+	return nil
+}
+
 func (c *cursor) inFlight(pos int64) bool {
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
