@@ -181,11 +181,14 @@ func strict(text []byte, depth int) error {
 		case token == json.Delim('}') || token == json.Delim(']'):
 			open = open[:len(open)-1]
 		case isString && isName:
-			if names := open[len(open)-1]; names[name] {
+			names := open[len(open)-1]
+			switch {
+			case names[name] && len(open) == 1:
 				return fmt.Errorf("name %q twice", clip(name))
-			} else {
-				names[name] = true
+			case names[name]: // the payload's names may be anything, as those of a map are
+				return fmt.Errorf("a name twice in one object, at byte %d", d.InputOffset())
 			}
+			names[name] = true
 			isName = false
 			continue
 		}

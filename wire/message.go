@@ -312,12 +312,14 @@ func set(env *jitney.Envelope, name, value string) (known bool, err error) {
 		env.Type = value
 	case Time:
 		env.Time, err = time.Parse(time.RFC3339Nano, value)
+		err = instead(err, "no time of RFC 3339")
 	case PartitionKey:
 		env.Key = value
 	case Correlation:
 		env.Correlation = value
 	case Causation:
 		env.CausationID, err = uuid.Parse(value)
+		err = instead(err, "no UUID")
 	case EventVersion:
 		env.Version, err = count(value, 1)
 	case Hops:
@@ -332,9 +334,17 @@ func set(env *jitney.Envelope, name, value string) (known bool, err error) {
 func count(text string, least int) (int, error) {
 	n, err := strconv.ParseInt(text, 10, 32)
 	if err == nil && int(n) < least {
-		err = fmt.Errorf("%d, at least %d", n, least)
+		return int(n), fmt.Errorf("%d, at least %d", n, least)
 	}
-	return int(n), err
+	return int(n), instead(err, "no integer of 32 bits")
+}
+
+// instead is an error that says text where err shows the value.
+func instead(err error, text string) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(text)
 }
 
 // marshal encodes an event, and refuses what encoding/json would change without a word.

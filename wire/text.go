@@ -87,6 +87,19 @@ func discreet(err error) string {
 	return fmt.Sprintf("a %T", err)
 }
 
+// ofUpcaster is an error of an upcaster. Its text is the application's own, but if encoding/json has made it.
+func ofUpcaster(err error) error {
+	var (
+		syntax *json.SyntaxError
+		typ    *json.UnmarshalTypeError
+		other  *json.MarshalerError
+	)
+	if errors.As(err, &syntax) || errors.As(err, &typ) || errors.As(err, &other) {
+		return errors.New(discreet(err))
+	}
+	return err
+}
+
 // kind is the first word of what an UnmarshalTypeError says of a value: "number 1e400" shows the number.
 func kind(value string) string {
 	word, _, _ := bytes.Cut([]byte(value), []byte(" "))

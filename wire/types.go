@@ -142,7 +142,7 @@ func (ts *Types) Decode(m Message) (*jitney.Envelope, error) {
 	data := m.Data
 	for v := env.Version; v < k.version; v++ {
 		if data, err = upcast(ts.upcasts[env.Type][v], data); err != nil {
-			return nil, fmt.Errorf("wire: decode %s: %w: upcaster from version %d: %w", env, ErrDecode, v, err)
+			return nil, fmt.Errorf("wire: decode %s: %w: upcaster from version %d: %w", env, ErrDecode, v, ofUpcaster(err))
 		}
 	}
 	env.Version = k.version

@@ -235,7 +235,7 @@ func TestWhatIsRefusedWhenReading(t *testing.T) {
 		"array":                {`[]`, "JSON array"},
 		"name twice":           {head + `,"id":"2"}`, `name "id" twice`},
 		"name twice, escaped":  {head + `,"\u0069d":"2"}`, `name "id" twice`},
-		"name twice, inside":   {head + `,"data":{"a":1,"b":[{"c":1,"c":2}]}}`, `name "c" twice`},
+		"name twice, inside":   {head + `,"data":{"a":1,"b":[{"secret":1,"secret":2}]}}`, "a name twice in one object, at byte"},
 		"100,000 levels":       {head + `,"data":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`, "more than 64 levels"},
 		"float attribute":      {head + `,"x":1.5}`, "no integer"},
 		"huge attribute":       {head + `,"x":1e400}`, "no integer"},
@@ -248,6 +248,9 @@ func TestWhatIsRefusedWhenReading(t *testing.T) {
 		"XML that is null":     {head + `,"datacontenttype":"text/xml","data":null}`, "no string"},
 		"attribute upper case": {head + `,"X":"1","data":{}}`, `"X"`},
 		"time":                 {head + `,"time":"secret","data":{}}`, "time"},
+		"causation":            {head + `,"causationid":"urn+secret678901234567890123456789012345678901","data":{}}`, "causationid: no UUID"},
+		"version in words":     {head + `,"eventversion":"secret","data":{}}`, "eventversion"},
+		"hops in words":        {head + `,"hops":"secret","data":{}}`, "hops"},
 		"version 0":            {head + `,"eventversion":0,"data":{}}`, "eventversion"},
 		"hops -1":              {head + `,"hops":-1,"data":{}}`, "hops"},
 		"no id":                {`{"specversion":"1.0","type":"t","source":"/s"}`, "no id"},
@@ -261,6 +264,7 @@ func TestWhatIsRefusedWhenReading(t *testing.T) {
 			}
 			require.ErrorIs(t, err, wire.ErrMalformed)
 			assert.Contains(t, err.Error(), c.mentions)
+			assert.NotContains(t, err.Error(), "secret")
 		})
 	}
 	_, err := wire.Parse(bytes.Repeat([]byte(" "), 2<<20), wire.Limits{})
@@ -368,6 +372,9 @@ func TestAnUpcasterThatFailsIsAnError(t *testing.T) {
 	for _, up := range []wire.Upcaster{
 		func(json.RawMessage) (json.RawMessage, error) { return nil, os.ErrInvalid },
 		func(json.RawMessage) (json.RawMessage, error) { panic("secret") },
+		func(json.RawMessage) (json.RawMessage, error) {
+			return nil, fmt.Errorf("cents: %w", json.Unmarshal([]byte("4200"), new(int8))) // its text shows the number
+		},
 	} {
 		ts := wire.NewTypes()
 		wire.Register[placed](ts)
@@ -379,6 +386,7 @@ func TestAnUpcasterThatFailsIsAnError(t *testing.T) {
 		require.ErrorIs(t, err, wire.ErrDecode)
 		assert.Contains(t, err.Error(), "upcaster from version 2")
 		assert.NotContains(t, err.Error(), "secret")
+		assert.NotContains(t, err.Error(), "4200")
 	}
 }
 
