@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"cmp"
+	"errors"
 	"math"
 	"time"
 )
@@ -81,6 +82,7 @@ type breaker struct {
 	last  window
 	err   error // that opened it
 	pause time.Duration
+	until time.Time
 	probe *entry // the delivery that is tried
 	timer *time.Timer
 }
@@ -132,11 +134,17 @@ func (b *breaker) open(err error, wait time.Duration) {
 	}
 	b.pause = max(b.pause, wait)
 	b.trips++
-	b.state, b.err = BreakerOpen, err
+	b.state, b.err, b.until = BreakerOpen, err, time.Now().Add(b.pause)
+}
+
+// reopen has the breaker go on where it was in an earlier process, and returns how long it stays open.
+func (b *breaker) reopen(h Held) (left time.Duration) {
+	b.state, b.err, b.trips, b.pause, b.until = BreakerOpen, errors.New(h.Err), h.Trips, h.Pause, h.Until
+	return min(max(time.Until(h.Until), 0), h.Pause)
 }
 
 func (b *breaker) close() {
-	b.state, b.err, b.row, b.trips, b.pause, b.probe = BreakerClosed, nil, 0, 0, 0, nil
+	b.state, b.err, b.row, b.trips, b.pause, b.until, b.probe = BreakerClosed, nil, 0, 0, 0, time.Time{}, nil
 	b.last.clear()
 }
 

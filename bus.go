@@ -38,6 +38,8 @@ type Bus struct {
 	hurry    context.CancelCauseFunc
 	down     chan struct{} // Shutdown is done, with the result
 	result   error
+
+	schedule *scheduler // here, so that what each publish reads is on the cache lines it was on: 40 ns
 }
 
 // New returns a bus that is ready for use.
@@ -49,6 +51,7 @@ func New(opts ...Option) *Bus {
 		down: make(chan struct{}),
 	}
 	b.routes.init()
+	b.schedule = newScheduler(b)
 	b.telemetry = newTelemetry(b, c)
 	b.patient, b.hurry = context.WithCancelCause(context.Background())
 	return b
@@ -59,13 +62,19 @@ func New(opts ...Option) *Bus {
 // Overflow), but all queues that have room get the event first, and subscribers made WithSync have
 // handled it. When nobody has subscribed, Publish returns nil, counts the event, and logs the first one.
 //
+// On a bus made WithJournal, Publish returns when the events are stored, all or none. Durable subscriptions are fed
+// from there, and neither make Publish wait nor refuse; what is said above of queues is true of those WithEphemeral and
+// WithSync, which get the events once they are stored.
+//
 // Published by a handler, with its context, an event carries the correlation id of the event being
 // handled and its ID as the cause, and Publish does not wait for room.
 //
 // The errors: before anything has been accepted, the end of ctx, ErrClosed after the start of Shutdown,
 // or what is wrong with an event (ErrNilEvent, ErrInvalidName, ErrTypeConflict, ErrKeyTooLarge,
 // ErrHopLimit, a hook's refusal); then none of the events has been published. Otherwise a [*PublishError],
-// or several joined, each naming the subscribers that did not accept an event: all others have it.
+// or several joined, each naming the subscribers that did not accept an event: all others have it, and so has the
+// journal. An [*AppendError] means that nothing is stored, unless it wraps ErrIndeterminate: then that is not known, and
+// Forward of its envelopes settles it, which the journal stores once.
 func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -90,6 +99,9 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 // is: to the named subscribers, or, if none is named, to all subscribers of its event's type. It must have
 // an ID, a Version of at least 1, a Time, and the Type of its Event. Nobody may change
 // env afterwards. The errors are those of Publish, ErrInvalidEnvelope, and ErrNoSubscription.
+//
+// A journal stores it, once for its ID, however often it comes; with named subscribers it is not stored again, and
+// none of them may be durable (ErrDurable).
 func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string) error {
 	if err := b.admit(ctx, "forward", env); err != nil {
 		return err
@@ -119,7 +131,8 @@ func (b *Bus) Stats() BusStats {
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,
 // skipped, dead or dropped, also what handlers published meanwhile and what waited for another attempt. It
-// waits for what is paused, but not for what is parked behind a dead letter.
+// waits for what is paused, but not for what is parked behind a dead letter. With a journal, everything that is stored
+// when Flush is called counts as accepted, and must have been settled by the durable subscriptions of this process.
 // It returns an error that wraps ctx's cause if ctx ends first, and ErrReentrant in a handler.
 func (b *Bus) Flush(ctx context.Context) error {
 	if b.handles(ctx) {

@@ -2,7 +2,6 @@ package jitney
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -13,6 +12,7 @@ import (
 type verdict struct {
 	ending ending
 	wait   time.Duration // before the next attempt
+	kept   bool          // the journal knows of that
 }
 
 type ending uint8
@@ -60,6 +60,9 @@ func (s *Subscription) work(e *entry, lost error) {
 
 // turn settles e and takes the next delivery.
 func (s *Subscription) turn(e *entry, v verdict) *entry {
+	if e.position() > 0 && v.ending == again {
+		s.feed.postponed(e, &v)
+	}
 	if e.rare == nil || !v.ending.final() {
 		return s.queue.turn(e, v)
 	}
@@ -82,6 +85,8 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 		return s.unburied(e, lost)
 	case burying:
 		return s.bury(e)
+	case e.progress() != nil:
+		return s.takeUp(e)
 	case e.crashes() >= maxCrashes:
 		return s.condemn(e)
 	case lost != nil:
@@ -230,19 +235,6 @@ func (s *Subscription) giveUp(ctx context.Context, e *entry, err error) verdict 
 	now := time.Now()
 	e.open().record(err, now)
 	return s.die(ctx, e, ReasonExhausted, now)
-}
-
-// maxCrashes is how many deaths of a process in a row an event is in flight at before it is given up.
-const maxCrashes = 3
-
-// ErrCrashed is the error of an event that was in flight when the process died, several times in a row.
-var ErrCrashed = errors.New("the process died while this was handled")
-
-// condemn ends a delivery that would end the process, it seems.
-func (s *Subscription) condemn(e *entry) verdict {
-	now := time.Now()
-	e.open().record(fmt.Errorf("%w, %d times in a row", ErrCrashed, e.crashes()), now)
-	return s.die(s.bus.carried(s.life, e.env), e, ReasonCrashed, now)
 }
 
 // abandon ends a synchronous delivery whose next attempt could not be waited for.

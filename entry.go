@@ -30,8 +30,9 @@ type rare struct {
 	again *redelivery // if it comes from the dead letters
 	claim *claim      // if there is WithFairShare
 
-	position int64 // in the journal, if it comes from there
-	crashes  int   // deaths of a process in a row that it was in flight at
+	position int64     // in the journal, if it comes from there
+	crashes  int       // deaths of a process in a row that it was in flight at
+	progress *Progress // made before the process died; nil once it has been taken up
 }
 
 func (p *parcel) at() time.Time {
@@ -70,9 +71,16 @@ func (p *parcel) crashes() int {
 	return p.rare.crashes
 }
 
+func (p *parcel) progress() *Progress {
+	if p.rare == nil {
+		return nil
+	}
+	return p.rare.progress
+}
+
 // claiming returns p with a claim.
 func (p parcel) claiming(c *claim) parcel {
-	p.rare = &rare{at: p.at(), again: p.again(), claim: c, position: p.position(), crashes: p.crashes()}
+	p.rare = &rare{at: p.at(), again: p.again(), claim: c, position: p.position(), crashes: p.crashes(), progress: p.progress()}
 	return p
 }
 

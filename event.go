@@ -139,7 +139,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 	if b.telemetry.meter != nil {
 		r.published.Add(1)
 	}
-	if b.nobodyLooks(r) {
+	if !p.keep && b.nobodyLooks(r) {
 		return b.glance(ctx, e, r)
 	}
 	env := p.make(len(*r.subs.Load()), b.telemetry.tracer != nil)

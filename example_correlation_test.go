@@ -11,13 +11,13 @@ import (
 func ExampleFromContext() {
 	b := jitney.New(noLog)
 
-	jitney.Subscribe(b, "billing", func(ctx context.Context, e OrderPlaced) error {
-		return b.Publish(ctx, OrderPaid{e.OrderID})
-	})
 	jitney.Subscribe(b, "audit", func(ctx context.Context, _ jitney.Event) error {
 		d := jitney.FromContext(ctx)
 		fmt.Println(d.Type, "of flow", d.CorrelationID(), "hop", d.Hops)
 		return nil
+	})
+	jitney.Subscribe(b, "billing", func(ctx context.Context, e OrderPlaced) error {
+		return b.Publish(ctx, OrderPaid{e.OrderID})
 	})
 
 	ctx := jitney.WithCorrelation(context.Background(), "request-7")

@@ -60,9 +60,10 @@ func ExampleBus_Discard() {
 	_ = b.Publish(ctx, Payment{"ann", -5}, Payment{"ann", 20})
 	_ = b.Flush(ctx)
 	dead, _ := letters.List(ctx, jitney.DeadLetterFilter{})
-	fmt.Println("discarded, error:", b.Discard(ctx, dead[0]))
+	err := b.Discard(ctx, dead[0])
 	_ = b.Shutdown(ctx)
+	fmt.Println("discarded, error:", err)
 	// Output:
-	// discarded, error: <nil>
 	// booked ann 20
+	// discarded, error: <nil>
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // feed leads a durable subscription's events from the journal into its queue. It fetches no more than the queue has
-// room for, so it never waits for room there, and tells the journal what has become of each event.
+// room for, with what is parked or asleep beside, so it never waits for room there, and tells the journal what has become of each event.
 type feed struct {
 	s      *Subscription
 	from   Start
@@ -21,7 +21,9 @@ type feed struct {
 
 	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
 	mu      sync.Mutex
-	free    int             // entries that may still be fetched
+	free    int             // entries that may still be fetched, beside those that do not count
+	opened  bool            // the journal has found the subscription's place
+	said    bool            // somebody has paused the subscription in this process, or let it go on
 	more    chan struct{}   // has an element when free has risen
 	life    context.Context // of the fetching
 	stop    context.CancelFunc
@@ -30,6 +32,7 @@ type feed struct {
 
 func newFeed(s *Subscription, from Start, effects bool) *feed {
 	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{})}
+	s.queue.roomier = f.roomier
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -38,7 +41,7 @@ func newFeed(s *Subscription, from Start, effects bool) *feed {
 // asked again: the subscription begins at this moment then, if its name is new and it is to begin at the end. Only
 // a name that is in use is an error.
 func (f *feed) begin() error {
-	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects, Window: f.s.queue.limit}
+	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects, Window: f.s.queue.limit, Held: f.wasHeld}
 	if f.s.want.Kind() != reflect.Interface {
 		d.Type = f.s.typ
 	}
@@ -52,7 +55,12 @@ func (f *feed) begin() error {
 	}
 	go func() {
 		defer close(f.stopped)
-		if err == nil || f.persist(f.life, err, "jitney: durable subscription not opened, will try again", func() error { return f.open(f.life, d) }) {
+		ok := f.persist(f.life, err, "jitney: durable subscription not opened, will try again", func() error { return f.open(f.life, d) })
+		if ok && f.s.queue.parking.limit > 0 && f.s.letters != nil {
+			stand := func() error { return f.s.standAgain(f.life) }
+			ok = f.persist(f.life, contain(stand), "jitney: dead letters cannot be read, will try again", stand)
+		}
+		if ok {
 			f.run(f.life)
 		}
 	}()
@@ -90,8 +98,7 @@ func (f *feed) run(ctx context.Context) {
 			entries, through, err = f.cursor.Next(ctx, f.room())
 			return err
 		}
-		err := contain(fetch)
-		if err != nil && !f.persist(ctx, err, "jitney: journal cannot be read, will try again", fetch) {
+		if err := contain(fetch); !f.persist(ctx, err, "jitney: journal cannot be read, will try again", fetch) {
 			return
 		}
 		for _, e := range entries {
@@ -115,7 +122,7 @@ func (f *feed) take(ctx context.Context, e Entry) bool {
 		return true
 	}
 	f.use(1)
-	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position, crashes: e.Crashes}}, false)
+	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position, crashes: e.Crashes, progress: e.Progress}}, false)
 	if w != nil { // what is redelivered has taken the room
 		err = f.s.queue.await(ctx, w, time.NewTimer(math.MaxInt64))
 	}
@@ -136,6 +143,9 @@ const (
 func (f *feed) matches(e Entry) match {
 	if e.Err != nil {
 		return unknown
+	}
+	if f.s.queue.parking.limit > 0 && f.s.lies(e.Envelope) {
+		return notForUs // the process died before the journal knew that it is dead
 	}
 	typ := reflect.TypeOf(e.Envelope.Event)
 	switch raw := typ == rawType; {
@@ -170,23 +180,49 @@ func (f *feed) settled(position int64, end ending) {
 	f.use(-1)
 }
 
+// postponed tells the journal that a delivery waits for its next attempt, if that is worth it.
+func (f *feed) postponed(e *entry, v *verdict) {
+	if v.wait < worthKeeping {
+		return
+	}
+	now := time.Now()
+	p := Progress{Attempts: e.file.attempts, First: e.file.first, Due: now.Add(v.wait), Wait: v.wait}
+	if h := e.file.history; len(h) > 0 {
+		p.Last = h[len(h)-1]
+	}
+	v.kept = contain(func() error { f.cursor.Postpone(e.position(), p); return nil }) == nil
+}
+
+// worthKeeping is the wait from which on a journal is told of it. After a death, a delivery with a shorter one begins
+// at the attempt that was noted last.
+const worthKeeping = time.Second
+
 // use takes n entries' room, or gives it back.
 func (f *feed) use(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.free -= n
-	if f.free > 0 {
-		select {
-		case f.more <- struct{}{}:
-		default:
-		}
+	if n <= 0 {
+		f.roomier()
+	}
+}
+
+// roomier has the feed look whether there is room.
+func (f *feed) roomier() {
+	select {
+	case f.more <- struct{}{}:
+	default:
 	}
 }
 
 func (f *feed) room() int {
+	q := &f.s.queue
+	q.mu.Lock()
+	aside := q.aside()
+	q.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.free
+	return f.free + aside
 }
 
 // await waits for room, and reports whether there is some before ctx ends.

@@ -3,6 +3,7 @@ package jitney_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,6 +128,14 @@ func TestWhatTheJournalRefusesNobodyGets(t *testing.T) {
 	err := b.Publish(t.Context(), fact{N: 0}, fact{N: 1})
 	require.ErrorIs(t, err, wire.ErrInvalidHeader)
 	assert.Contains(t, err.Error(), "test.fact")
+	var refused *jitney.AppendError
+	require.ErrorAs(t, err, &refused)
+	require.Len(t, refused.Envelopes, 2)
+	require.NoError(t, b.Forward(t.Context(), refused.Envelopes[0]), "whoever wants to try again has what to try with")
+	require.NoError(t, b.Flush(t.Context()))
+	assert.Equal(t, []int{0}, durable.numbers())
+	assert.Equal(t, []int{0}, inline.numbers())
+	durable.list, inline.list = nil, nil
 	require.NoError(t, b.Flush(t.Context()))
 	assert.Empty(t, durable.numbers())
 	assert.Empty(t, inline.numbers())
@@ -369,4 +378,101 @@ func (c deadlyCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64
 		entries[i].Crashes = int(entries[i].Position) - 1
 	}
 	return entries, through, err
+}
+
+func TestARetryGoesOnAfterADeathOfTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := jitneytest.NewMemoryJournal(known())
+		letters := &jitney.MemoryDeadLetters{}
+		var mu sync.Mutex
+		var attempts []string
+		start := time.Now()
+		begin := func() (*jitney.Bus, *jitney.Subscription) {
+			b := jitney.New(silent, jitney.WithJournal(j), jitney.WithDeadLetters(letters))
+			return b, jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
+				d := jitney.FromContext(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				attempts = append(attempts, fmt.Sprint(f.N, "#", d.Attempt, " ", time.Since(start)))
+				if f.Key == "bad" && f.N == 0 {
+					return jitney.RetryAfter(time.Hour, errBoom)
+				}
+				return nil
+			}, jitney.WithWorkers(4), jitney.WithRetry(jitney.Retry{Attempts: 3}))
+		}
+		b, s := begin()
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "bad", N: 0}, fact{Key: "bad", N: 1}))
+		synctest.Wait()
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "good", N: 2}))
+		synctest.Wait()
+		assert.Equal(t, []string{"0#1 0s", "2#1 0s"}, attempts)
+		assert.Equal(t, [2]int{1, 1}, [2]int{s.Stats().Waiting, s.Stats().Queued})
+		time.Sleep(20 * time.Minute)
+		require.NoError(t, b.Shutdown(t.Context()), "it is the journal's, and nobody waits for it")
+		assert.Equal(t, 20*time.Minute, time.Since(start))
+
+		b, _ = begin()
+		time.Sleep(39 * time.Minute)
+		assert.Len(t, attempts, 2)
+		j.Crash(known()) // and b goes on, as a process does that does not know that it is dead
+		b2, _ := begin()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Equal(t, "0#2 1h0m0s", attempts[2])
+		require.NoError(t, b.Shutdown(t.Context()))
+		require.NoError(t, b2.Flush(t.Context()))
+		assert.Equal(t, "0#3 2h0m0s", attempts[len(attempts)-2])
+		assert.Equal(t, "1#1 2h0m0s", attempts[len(attempts)-1], "what is behind it keeps its place")
+		list, err := letters.List(t.Context(), jitney.DeadLetterFilter{})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		assert.Equal(t, 3, list[0].Attempts)
+		require.NoError(t, b2.Shutdown(t.Context()))
+	})
+}
+
+func TestKeysThatWaitForLongLeaveRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent, jitney.WithJournal(jitneytest.NewMemoryJournal(known())))
+		var good heard
+		var mended atomic.Bool
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
+			if f.Key == "bad" && !mended.Load() {
+				return jitney.RetryAfter(time.Hour, errBoom)
+			}
+			return good.handle(ctx, f)
+		}, jitney.WithWorkers(4), jitney.WithBuffer(10), jitney.WithRetry(jitney.Retry{Attempts: 3}))
+		for n := range 50 {
+			require.NoError(t, b.Publish(t.Context(), fact{Key: "bad", N: n}))
+		}
+		for n := range 50 {
+			require.NoError(t, b.Publish(t.Context(), fact{Key: "good", N: 100 + n}))
+		}
+		synctest.Wait()
+		assert.Len(t, good.numbers(), 50, "a buffer of 10 does not stand still behind one key")
+		assert.Equal(t, 50, s.Stats().Queued+s.Stats().Waiting)
+		for n := range 200 {
+			require.NoError(t, b.Publish(t.Context(), fact{Key: "bad", N: 50 + n}))
+		}
+		synctest.Wait()
+		assert.LessOrEqual(t, s.Stats().Queued+s.Stats().Waiting, 10+10*10, "memory is bounded all the same")
+		mended.Store(true)
+		require.NoError(t, b.Flush(t.Context()))
+		got := good.numbers()
+		require.Len(t, got, 300)
+		for n := range 250 {
+			assert.Equal(t, n, got[50+n])
+		}
+		assert.Zero(t, s.Stats().Unaccounted())
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestAClockThatIsSetBackMakesNoWaitLonger(t *testing.T) {
+	now := time.Now()
+	p := jitney.Progress{Due: now.Add(time.Minute), Wait: time.Minute}
+	assert.Equal(t, time.Minute, p.Left(now))
+	assert.Equal(t, 20*time.Second, p.Left(now.Add(40*time.Second)))
+	assert.Zero(t, p.Left(now.Add(time.Hour)), "it is overdue")
+	assert.Equal(t, time.Minute, p.Left(now.Add(-time.Hour)), "the clock was an hour ahead")
 }

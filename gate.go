@@ -28,7 +28,11 @@ func (s *Subscription) Pause() { s.pause(true, "jitney: subscription paused") }
 func (s *Subscription) Resume() { s.pause(false, "jitney: subscription resumed") }
 
 func (s *Subscription) pause(on bool, text string) {
-	s.queue.pause(on)
+	if s.feed != nil {
+		s.feed.pause(on)
+	} else {
+		s.queue.pause(on)
+	}
 	s.bus.log(s.life, slog.LevelInfo, text, slog.String("subscriber", s.name), slog.String("called_at", caller()))
 }
 
@@ -41,16 +45,43 @@ func (q *queue) pause(on bool) {
 		q.shift(func() { b.close() })
 	}
 	q.regate()
-	q.settled() // Shutdown does not wait for what is paused
+	q.settled()           // Shutdown does not wait for what is paused
+	if q.roomier != nil { // it is a journal's
+		q.tell(notice{held: true})
+	}
 }
 
-// idle reports whether what is left is held back until somebody does something about it: by a pause, or
-// by a full parking. Called with mu held.
+// holding is what holds q back.
+func (q *queue) holding() (h Held) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h.Paused = q.gate.paused
+	if b := q.gate.breaker; b != nil && b.state != BreakerClosed {
+		h.Until, h.Pause, h.Trips, h.Err = b.until.Round(0), b.pause, b.trips, errorText(b.err)
+	}
+	return h
+}
+
+// holdAgain holds q back as an earlier process did.
+func (q *queue) holdAgain(h Held) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gate.paused = h.Paused
+	if b := q.gate.breaker; b != nil && !h.Until.IsZero() && !q.halted {
+		q.shift(func() { b.timer = time.AfterFunc(b.reopen(h), q.halfOpen) })
+	}
+	q.moves++
+	q.regate()
+	q.settled()
+}
+
+// idle reports whether what is left is held back until somebody does something about it, by a pause or by a full
+// parking, or is the journal's. Called with mu held.
 func (q *queue) idle() bool {
 	if q.stats.Running > 0 {
 		return false
 	}
-	return q.gate.paused || len(q.parking.blocked) > 0 && q.stats.Waiting == 0 && !q.anyReady() && (!q.keyed || q.pending() == 0)
+	return q.gate.paused || (len(q.parking.blocked) > 0 || q.kept > 0) && q.stats.Waiting == q.kept && !q.anyReady() && (!q.keyed || q.pending() == 0)
 }
 
 func (q *queue) anyReady() bool {

@@ -98,7 +98,7 @@ func (s *Subscription) inboxKey(env *Envelope, e Event) (InboxKey, error) {
 	}
 	payload, err := json.Marshal(e)
 	if err != nil {
-		return key, Permanent(fmt.Errorf("jitney: an idempotency key needs an event that can be compared as JSON: %w", err))
+		return key, Permanent(fmt.Errorf("jitney: an idempotency key needs an event that can be compared as JSON: a %T", err))
 	}
 	key.Fingerprint = fmt.Sprintf("%x", sha256.Sum256(payload))
 	return key, nil

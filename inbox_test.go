@@ -2,6 +2,8 @@ package jitney_test
 
 import (
 	"context"
+	"encoding/json"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -39,4 +41,22 @@ func TestG12Idempotency(t *testing.T) {
 		require.NoError(t, b.Flush(t.Context()))
 		assert.EqualValues(t, 2, s.Stats().Dead, "another payload under a used key is no duplicate")
 	})
+}
+
+// numbered is an event whose text encoding/json takes for a number, and shows when it is none.
+type numbered struct{ Number json.Number }
+
+func (numbered) EventType() string { return "test.numbered" }
+
+func TestG32APayloadThatCannotBeComparedIsNotShown(t *testing.T) {
+	log := &logged{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		s := jitney.Subscribe(b, "s", func(context.Context, numbered) error { return nil },
+			jitney.WithIdempotency(&jitney.MemoryInbox{}), jitney.WithIdempotencyKey(func(jitney.Event) string { return "secret" }))
+		require.NoError(t, b.Publish(t.Context(), numbered{"secret"}))
+		require.NoError(t, b.Flush(t.Context()))
+		assert.EqualValues(t, 1, s.Stats().Dead)
+		assert.NotEmpty(t, log.line("compared as JSON"))
+		assert.Empty(t, log.line("secret"))
+	}, jitney.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 }

@@ -83,7 +83,7 @@ func (q *queue) roomWith(coming int) int {
 	if q.staff != nil || q.outside != nil || len(q.room) > 0 || q.shares != nil {
 		return 0
 	}
-	return max(0, q.limit-q.stats.Queued-q.stats.Waiting-len(q.staged)-coming)
+	return max(0, q.limit-q.stats.Queued-q.stats.Waiting+q.resting()-len(q.staged)-coming)
 }
 
 // pending is how many deliveries have been accepted and stand in no lane yet.
@@ -95,7 +95,7 @@ func (q *queue) pending() int {
 }
 
 // held is how many deliveries count against the bound.
-func (q *queue) held() int { return q.stats.Queued + q.stats.Waiting + q.pending() }
+func (q *queue) held() int { return q.stats.Queued + q.stats.Waiting - q.resting() + q.pending() }
 
 // empty reports whether every delivery has ended, but for those that are parked.
 func (q *queue) empty() bool { return q.oldest == nil && q.pending() == 0 }

@@ -39,6 +39,19 @@ type Durable struct {
 	SideEffects bool
 	// Window is how many entries it has in flight at most.
 	Window int
+	// Held, if not nil, is called by Next before it returns entries, when the place has been opened or taken over from
+	// another process, with the last Held that was stored.
+	Held func(Held)
+}
+
+// Held is what holds a subscriber back, also when the process has ended. The zero value is nothing.
+type Held struct {
+	Paused bool // by Subscription.Pause
+	// Its breaker is open Until then, for the Trips-th time, for a Pause, because of an Err; zero if it is closed.
+	Until time.Time
+	Pause time.Duration
+	Trips int
+	Err   string
 }
 
 // Start is a place in a journal: the beginning, the end, or the first event published at a time or later. The zero
@@ -57,8 +70,8 @@ func FromTime(t time.Time) Start { return Start{time: t} }
 // At says what s is: the beginning, or a time, or, with neither, the end.
 func (s Start) At() (beginning bool, t time.Time) { return s.beginning, s.time }
 
-// Cursor is a durable subscriber's place in a journal. One goroutine calls Next; Settle may be called by several, and
-// does not wait.
+// Cursor is a durable subscriber's place in a journal. One goroutine calls Next; Settle and Postpone may be called by
+// several, and do not wait.
 type Cursor interface {
 	// Next waits until there are entries that have been neither returned nor settled, and returns the next ones in
 	// their order, at most so many. through is how far it has looked: all before it that is not among the entries needs
@@ -69,6 +82,11 @@ type Cursor interface {
 	// Settle says what has become of an entry. It is stored soon, and at Close; if the process dies before that, the
 	// entry comes again.
 	Settle(position int64, o Outcome)
+	// Postpone says of an entry that is not settled how far it has come, and when it goes on. It is stored as Settle is;
+	// if the entry comes again, it comes at once, before later ones, with the last Progress.
+	Postpone(position int64, p Progress)
+	// Hold stores what holds the subscriber back. It may wait. ErrInUse: the place is another process's.
+	Hold(ctx context.Context, h Held) error
 	// Close stores what has been settled, and frees the name.
 	Close(ctx context.Context) error
 }
@@ -82,9 +100,27 @@ type Entry struct {
 	// Crashes is at how many deaths of a process in a row this was in flight, as far as that is known; 0 after a
 	// process that has ended as it should.
 	Crashes int
+	// Progress is how far it had come when it was postponed; nil if it was not.
+	Progress *Progress
 	// Err says why the entry cannot be read: what is stored is damaged, or does not fit its Go type.
 	Err error
 }
+
+// Progress is how far the handling of an entry has come that waits for another attempt.
+type Progress struct {
+	// Attempts is how many attempts are used up, First when the first of them failed.
+	Attempts int
+	First    time.Time
+	// Due is when the next one may begin, and Wait how long before that this was decided: a clock that has been set back
+	// does not make the wait longer.
+	Due  time.Time
+	Wait time.Duration
+	// Last is the last attempt.
+	Last Attempt
+}
+
+// Left is how long there is to wait at a time.
+func (p Progress) Left(now time.Time) time.Duration { return min(max(p.Due.Sub(now), 0), p.Wait) }
 
 // Outcome is what becomes of an entry that a cursor has returned.
 type Outcome uint8
@@ -123,12 +159,23 @@ func (b *Bus) record(ctx context.Context, ps []posting) error {
 		return nil
 	}
 	unpublished(ps, err)
-	return fmt.Errorf("jitney: publish %s%s: %w", envs[0], andMore(len(envs)-1), err)
+	return &AppendError{envs, err}
 }
 
-func andMore(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" and %d more", n)
+// AppendError is the error of a Publish or Forward whose events the journal has not confirmed. After ErrIndeterminate,
+// Forward(ctx, env) of each envelope, in order, until it returns nil, stores each of them once.
+type AppendError struct {
+	Envelopes []*Envelope // in the order of the events
+	Err       error
 }
+
+func (e *AppendError) Error() string {
+	more := ""
+	if n := len(e.Envelopes) - 1; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("jitney: publish %s%s: %s", e.Envelopes[0], more, errorText(e.Err))
+}
+
+// Unwrap returns Err.
+func (e *AppendError) Unwrap() error { return e.Err }

@@ -10,6 +10,8 @@ type lane struct {
 	state      laneState
 	timer      *time.Timer // wakes a waiting lane
 	wait       int         // tells one wait from another
+	kept       bool        // it waits, and the journal knows of that
+	asleep     int         // deliveries in it, as counted in queue.asleep
 	next       *lane       // behind it in laneList
 }
 
@@ -145,7 +147,7 @@ func (q *queue) putBack(e *entry) {
 }
 
 // postpone keeps e at the head of its lane until another attempt is due.
-func (q *queue) postpone(e *entry, wait time.Duration) {
+func (q *queue) postpone(e *entry, v verdict) {
 	q.stats.Waiting++
 	q.reckon()
 	e.state = waiting
@@ -157,8 +159,37 @@ func (q *queue) postpone(e *entry, wait time.Duration) {
 		q.settled()
 		return
 	}
-	l.timer = time.AfterFunc(wait, func() { q.due(l, this) })
+	l.timer = time.AfterFunc(v.wait, func() { q.due(l, this) })
+	if v.kept {
+		l.kept = true
+		q.kept++
+		for e := l.head; e != nil; e = e.next {
+			q.sleep(l)
+		}
+		if q.idle() {
+			q.settled()
+		}
+	}
 }
+
+// sleep notes that another delivery is in a lane that may wait for long. So that other keys flow meanwhile, it does not
+// count against the bound, which is for what is on its way; maxAsleep is its bound.
+func (q *queue) sleep(l *lane) {
+	l.asleep++
+	q.asleep++
+	if q.roomier != nil {
+		q.roomier()
+	}
+}
+
+// aside is how many deliveries are here and do not count against the bound.
+func (q *queue) aside() int { return q.stats.Parked + q.resting() }
+
+// resting is how many of those asleep do not count.
+func (q *queue) resting() int { return min(q.asleep, maxAsleep*q.limit) }
+
+// maxAsleep is how many times what the buffer holds may be asleep beyond that.
+const maxAsleep = 10
 
 func (q *queue) due(l *lane, wait int) {
 	q.mu.Lock()
@@ -167,6 +198,13 @@ func (q *queue) due(l *lane, wait int) {
 		return
 	}
 	l.timer = nil
+	if l.kept {
+		l.kept = false
+		q.kept--
+		q.asleep -= l.asleep
+		l.asleep = 0
+		q.reckon()
+	}
 	l.head.state = queued
 	q.stats.Waiting--
 	q.stats.Queued++

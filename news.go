@@ -5,6 +5,7 @@ import "log/slog"
 // notice is something to be told of a queue, in the order it happened and without its lock.
 type notice struct {
 	breaker BreakerChange
+	held    bool      // what holds the subscription back has changed: only that is to be told
 	parking *Envelope // it should be parked, and there is no room
 }
 
@@ -61,10 +62,14 @@ func (s *Subscription) tellNews() {
 			done = true
 			return
 		}
-		if n.parking != nil {
+		switch {
+		case n.held:
+			s.keepHeld()
+		case n.parking != nil:
 			s.parkingFull(n.parking)
-		} else {
+		default:
 			s.breakerChanged(n.breaker)
+			s.keepHeld()
 		}
 	}
 }

@@ -275,7 +275,8 @@ func WithIdempotencyKey(key func(Event) string) SubscribeOption {
 // go on past a dead letter.
 //
 // Flush counts what is parked as settled, but not a lane that waits for room in the parking. Shutdown and
-// Close wait for neither, and return both.
+// Close wait for neither, and return both. With a journal, what is parked is the journal's: after a restart it comes
+// again, and waits behind the letter as before, if the store still has it.
 func WithParking(n int) SubscribeOption {
 	mustBe("WithParking", n >= 0, n)
 	return subscribeOption(func(c *subscribeConfig) { c.parking = n })

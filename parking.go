@@ -61,6 +61,15 @@ type park struct {
 	n           int
 }
 
+func (p *parking) add(one *park) {
+	if p.byKey == nil {
+		p.byKey = make(map[parkKey]*park)
+		p.byLetter = make(map[uuid.UUID]*park)
+	}
+	p.byKey[one.key] = one
+	p.byLetter[one.letter] = one
+}
+
 // parks returns all parks in the order in which their letters died.
 func (p *parking) parks() []*park {
 	list := slices.Collect(maps.Values(p.byKey))
@@ -114,6 +123,9 @@ func (q *queue) divert(l *lane) bool {
 	p.last = e
 	p.n++
 	q.grant(share)
+	if q.roomier != nil {
+		q.roomier()
+	}
 	return true
 }
 
@@ -122,13 +134,7 @@ func (q *queue) divert(l *lane) bool {
 func (q *queue) stand(e *entry, v verdict) {
 	switch {
 	case v.ending == dead && e.again() == nil:
-		p := &park{letter: e.file.letter.ID, key: parkKeyOf(e), since: e.file.letter.Time}
-		if q.parking.byKey == nil {
-			q.parking.byKey = make(map[parkKey]*park)
-			q.parking.byLetter = make(map[uuid.UUID]*park)
-		}
-		q.parking.byKey[p.key] = p
-		q.parking.byLetter[p.letter] = p
+		q.parking.add(&park{letter: e.file.letter.ID, key: parkKeyOf(e), since: e.file.letter.Time})
 	case v.ending != dead && e.again() != nil:
 		q.release(e.again().letter.ID)
 	}

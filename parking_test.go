@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/jitneytest"
 )
 
 // strict is a subscriber that writes down what it handles and refuses the numbers in bad for good.
@@ -27,7 +29,7 @@ type strict struct {
 
 func newStrict(b *jitney.Bus, limit int, opts ...jitney.SubscribeOption) *strict {
 	s := &strict{bus: b, letters: &jitney.MemoryDeadLetters{}, bad: make(map[int]bool)}
-	opts = append(opts, jitney.WithDeadLetters(s.letters), jitney.WithParking(limit))
+	opts = append([]jitney.SubscribeOption{jitney.WithDeadLetters(s.letters), jitney.WithParking(limit)}, opts...)
 	s.Subscription = jitney.Subscribe(b, "strict", func(_ context.Context, f fact) error {
 		if s.bad[f.N] {
 			return jitney.Permanent(errBoom)
@@ -396,5 +398,67 @@ func TestShutdownNoticesAStandstillThatComesInLate(t *testing.T) {
 		err := b.Shutdown(context.Background())
 		require.ErrorIs(t, err, jitney.ErrHeldBack)
 		assert.Equal(t, time.Second, time.Since(begin))
+	})
+}
+
+func TestWhatIsParkedOnAJournalStaysParkedAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fair := range []bool{false, true} {
+			j := jitneytest.NewMemoryJournal(known())
+			b := jitney.New(silent, jitney.WithJournal(j))
+			opts := []jitney.SubscribeOption{jitney.WithWorkers(2)}
+			if fair {
+				opts = append(opts, jitney.WithFairShare(jitney.FairShare{By: func(*jitney.Envelope) string { return "all" }}))
+			}
+			s := newStrict(b, 100, opts...)
+			s.bad[1], s.bad[3] = true, true
+			s.publish(t, 1, "a", "b", "", "")
+			s.publish(t, 5, "a", "b", "", "a")
+			assert.Equal(t, []string{"b2", "b6"}, s.got)
+			assert.Len(t, s.Parked(), 2)
+			require.NoError(t, b.Shutdown(t.Context()), "the journal has it")
+			letters := s.letters
+
+			j.Crash(known())
+			b = jitney.New(silent, jitney.WithJournal(j))
+			s = newStrict(b, 100, append(opts, jitney.WithDeadLetters(letters))...)
+			s.letters = letters
+			s.publish(t, 9, "a", "b")
+			assert.Equal(t, []string{"b10"}, s.got)
+			assert.Len(t, s.Parked(), 2)
+			assert.Equal(t, 5, s.Stats().Parked)
+			s.redeliver(t)
+			s.redeliver(t)
+			require.NoError(t, b.Flush(t.Context()))
+			assert.ElementsMatch(t, []string{"b10", "a1", "a5", "a8", "a9", "3", "4", "7"}, s.got)
+			for _, order := range [][]string{{"a1", "a5", "a8", "a9"}, {"3", "4", "7"}} {
+				assert.Equal(t, order, slices.DeleteFunc(slices.Clone(s.got), func(got string) bool { return !slices.Contains(order, got) }))
+			}
+			assert.Zero(t, s.Stats().Unaccounted())
+			require.NoError(t, b.Shutdown(t.Context()))
+		}
+	})
+}
+
+func TestWhatDiedWhenTheProcessDidIsNotParkedBehindItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := jitneytest.NewMemoryJournal(known())
+		b := jitney.New(silent, jitney.WithJournal(deaf{j}))
+		s := newStrict(b, 100, jitney.WithWorkers(2))
+		s.bad[1] = true
+		s.publish(t, 1, "a", "a")
+		require.NoError(t, b.Shutdown(t.Context()))
+		letters := s.letters
+
+		j.Crash(known())
+		b = jitney.New(silent, jitney.WithJournal(j))
+		s = newStrict(b, 100, jitney.WithWorkers(2), jitney.WithDeadLetters(letters))
+		s.letters = letters
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Empty(t, s.got)
+		s.redeliver(t)
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, []string{"a1", "a2"}, s.got)
+		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }

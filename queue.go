@@ -14,6 +14,7 @@ type queue struct {
 	reserve  int
 	overflow Overflow
 	keyed    bool
+	roomier  func() // called, with mu held, when what is in lanes that wait for long leaves room for others; nil but for a feed
 	settled  func() // called, with mu held, when no delivery is left, or runs no more after halt
 	staff    func() // called once, with mu held, when the first delivery is accepted: starts the workers; then nil
 
@@ -31,6 +32,8 @@ type queue struct {
 
 	oldest, newest *entry // every delivery that has not ended, in the order of acceptance
 	moves          uint64 // times that deliveries which had been held back were let go
+	kept           int    // lanes that wait, and the journal knows of that
+	asleep         int    // deliveries in them
 	free           *entry
 	frees          int
 	stats          Stats
@@ -179,7 +182,7 @@ func (q *queue) takeLocked() *entry {
 		if q.inside != nil && q.empty() {
 			return nil
 		}
-		if q.parking.blocked != nil && q.idle() {
+		if (q.parking.blocked != nil || q.kept > 0) && q.idle() {
 			q.settled() // the last of what had come in has joined a lane that stands still
 		}
 		q.rest()
@@ -212,16 +215,16 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 	if q.gate.breaker != nil {
 		q.observe(e, v)
 	}
-	if (q.gate.paused || q.parking.blocked != nil) && q.idle() {
+	if (q.gate.paused || q.parking.blocked != nil || q.kept > 0) && q.idle() {
 		q.settled()
 	}
 	switch v.ending {
 	case again:
 		q.stats.Retried++
-		q.postpone(e, v.wait)
+		q.postpone(e, v)
 		return
 	case held:
-		q.postpone(e, v.wait)
+		q.postpone(e, v)
 		return
 	case spared:
 		q.stats.Spared++
@@ -268,5 +271,8 @@ func (q *queue) place(p parcel) *lane {
 		l.tail.next = e
 	}
 	l.tail = e
+	if l.kept {
+		q.sleep(l)
+	}
 	return l
 }

@@ -23,6 +23,9 @@ type Unhandled struct {
 	// may yet succeed. Since is a time by which it ran already, zero if that is not known.
 	Running bool
 	Since   time.Time
+	// Due is when it was to be published, if it was scheduled; Subscriber is "" then, unless the event was due and only
+	// that one had not taken it. Zero otherwise.
+	Due time.Time
 	// Behind is the dead letter that the delivery was to wait behind; uuid.Nil if there was none.
 	Behind uuid.UUID
 }
@@ -43,6 +46,10 @@ func (e *UnhandledError) Error() string {
 			fmt.Fprintf(&b, "; and %d more", len(e.Unhandled)-i)
 			break
 		}
+		if u.Subscriber == "" {
+			fmt.Fprintf(&b, "; %s, scheduled for %s", u.Envelope, u.Due.Format(time.RFC3339))
+			continue
+		}
 		fmt.Fprintf(&b, "; %s to %s", u.Envelope, u.Subscriber)
 		if u.Running {
 			b.WriteString(", whose handler ignores its context")
@@ -62,7 +69,9 @@ func (e *UnhandledError) Unwrap() []error {
 // Shutdown ends the bus. From its start on, everybody but the bus's own handlers gets ErrClosed for a
 // publish; a publisher that waits for room already is still served. What has been accepted is handled,
 // and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked or
-// paused is not waited for, but returned.
+// paused is not waited for, but returned. With a journal it is what is in the queues that is handled; what is
+// not, also what Shutdown returns, stays in the journal and comes again when the subscription is opened the next time.
+// Close the journal after Shutdown.
 //
 // When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
 // further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
@@ -91,13 +100,16 @@ func (b *Bus) Shutdown(ctx context.Context) error {
 
 // drain is Shutdown's own goroutine.
 func (b *Bus) drain() error {
+	over, stop := b.mercy(b.patient)
+	b.schedule.halt(over)
+	stop()
 	subs := b.routes.shut()
 	for _, s := range subs {
 		s.halt()
 		s.queue.refuse(ErrClosed, nil)
 	}
 	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
-	unhandled := b.end(b.patient, subs, ErrClosed)
+	unhandled := append(b.end(b.patient, subs, ErrClosed), b.schedule.left()...)
 	defer b.hurry(nil)
 	if len(unhandled) == 0 {
 		return nil

@@ -176,6 +176,7 @@ func (s *Subscription) start(eventName string, workers int) {
 		}
 	}
 	if err == nil {
+		s.bus.schedule.subscribed()
 		return
 	}
 	s.queue.refuse(err, err)

@@ -47,6 +47,12 @@ type Redrive struct {
 
 	// From goes on with a job that has ended early: it is the Checkpoint of its report.
 	From Checkpoint
+	// Name and Checkpoints have a job outlive its process: the checkpoint is stored under Name when it begins and after
+	// each letter, and removed when it has come to its end. Run goes on from what is stored, if there is anything; From
+	// must be zero. One job of a name may run at a time. A job that has ended for its failures is stored too: Remove
+	// begins it anew.
+	Name        string
+	Checkpoints CheckpointStore
 }
 
 // Why a job has ended early.
@@ -64,10 +70,19 @@ func (r Redrive) Run(ctx context.Context) (Report, error) {
 	j := &job{Redrive: r, report: Report{DryRun: r.DryRun, Begin: time.Now(), Checkpoint: r.From}}
 	err := j.check()
 	if err == nil {
+		err = j.load(ctx)
+	}
+	if err == nil {
 		err = j.survey(ctx)
 	}
 	if err == nil && !r.DryRun {
+		err = j.save(ctx)
+	}
+	if err == nil && !r.DryRun {
 		err = j.drive(ctx)
+	}
+	if err == nil && !r.DryRun {
+		err = j.over(ctx)
 	}
 	j.report.Took = time.Since(j.report.Begin)
 	if err != nil {
@@ -95,6 +110,10 @@ func (j *job) check() error {
 		return fmt.Errorf("field MaxFailures: %v is out of range", j.MaxFailures)
 	case j.Canary < 0:
 		return fmt.Errorf("field Canary: %d is out of range", j.Canary)
+	case j.Checkpoints != nil && j.Name == "":
+		return errors.New("field Name is empty, and Checkpoints are stored by it")
+	case j.Checkpoints != nil && j.From != (Checkpoint{}):
+		return errors.New("field From is set, and so is Checkpoints")
 	}
 	if j.MinTried <= 0 {
 		j.MinTried = 10
@@ -159,6 +178,9 @@ func (j *job) drive(ctx context.Context) error {
 			return err
 		}
 		j.report.Checkpoint.After = l.ID
+		if err := j.save(ctx); err != nil {
+			return err
+		}
 		if j.OnProgress != nil {
 			j.report.Took = time.Since(j.report.Begin)
 			j.OnProgress(j.report)

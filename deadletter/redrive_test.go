@@ -433,3 +433,63 @@ func TestRedriveOutOfRange(t *testing.T) {
 	assert.Equal(t, uuid.Nil, r.Checkpoint.Last)
 	require.NoError(t, b.Shutdown(t.Context()))
 }
+
+// checkpoints is a CheckpointStore in memory that fails when it is told to.
+type checkpoints struct {
+	by  map[string]deadletter.Checkpoint
+	err error
+}
+
+func (s *checkpoints) Load(_ context.Context, name string) (deadletter.Checkpoint, bool, error) {
+	c, found := s.by[name]
+	return c, found, s.err
+}
+
+func (s *checkpoints) Save(_ context.Context, name string, c deadletter.Checkpoint) error {
+	s.by[name] = c
+	return s.err
+}
+
+func (s *checkpoints) Remove(_ context.Context, name string) error {
+	delete(s.by, name)
+	return s.err
+}
+
+func TestNamedJobGoesOnFromItsCheckpoint(t *testing.T) {
+	s := newShop(t, 10)
+	store := &checkpoints{by: make(map[string]deadletter.Checkpoint)}
+	ctx, cancel := context.WithCancel(t.Context())
+	job := deadletter.Redrive{Bus: s.Bus, Store: s.store, Name: "repair", Checkpoints: store}
+	stopped := job
+	stopped.OnProgress = func(r deadletter.Report) {
+		if r.Tried == 4 {
+			cancel()
+		}
+	}
+	_, err := stopped.Run(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Len(t, store.by, 1)
+	dry := job
+	dry.DryRun = true
+	r, err := dry.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 6, r.Matched)
+	assert.Len(t, store.by, 1, "a dry run changes nothing")
+	r, err = job.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 6, r.Succeeded)
+	assert.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, s.got)
+	assert.Empty(t, store.by, "it is over")
+
+	store.err = errBoom
+	_, err = job.Run(t.Context())
+	require.ErrorIs(t, err, errBoom)
+	assert.ErrorContains(t, err, "repair")
+	for _, bad := range []deadletter.Redrive{
+		{Bus: s.Bus, Store: s.store, Checkpoints: store},
+		{Bus: s.Bus, Store: s.store, Checkpoints: store, Name: "x", From: deadletter.Checkpoint{Last: uuid.New()}},
+	} {
+		_, err = bad.Run(t.Context())
+		require.ErrorContains(t, err, "field")
+	}
+}

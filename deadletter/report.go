@@ -7,12 +7,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// Checkpoint is how far a job has come. It can be stored as JSON.
-type Checkpoint struct {
-	After uuid.UUID `json:"after"` // the last letter that is done with
-	Last  uuid.UUID `json:"last"`  // the last letter of the job
-}
-
 // Report is what a job has done so far; what a job did that it goes on with is not in it.
 type Report struct {
 	DryRun  bool

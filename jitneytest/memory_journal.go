@@ -2,10 +2,13 @@ package jitneytest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -21,14 +24,17 @@ type MemoryJournal struct {
 	log     []wire.Message
 	byID    map[uuid.UUID]int
 	places  map[string]*memoryPlace
+	later   []memoryLater
 	changed chan struct{} // closed when log grows
 }
 
 // memoryPlace is what is kept of a durable subscriber.
 type memoryPlace struct {
-	start   int           // entries before it are not for it
-	settled map[int]bool  // indexes of log
-	aside   map[int]bool  // unknown to the program that had it open
+	start   int          // entries before it are not for it
+	settled map[int]bool // indexes of log
+	aside   map[int]bool // unknown to the program that had it open
+	waits   map[int]*jitney.Progress
+	held    jitney.Held
 	open    *memoryCursor // nil if it is not
 }
 
@@ -98,7 +104,7 @@ func (j *MemoryJournal) Open(_ context.Context, d jitney.Durable) (jitney.Cursor
 		if err != nil {
 			return nil, err
 		}
-		p = &memoryPlace{start: start, settled: make(map[int]bool), aside: make(map[int]bool)}
+		p = &memoryPlace{start: start, settled: make(map[int]bool), aside: make(map[int]bool), waits: make(map[int]*jitney.Progress)}
 		j.places[d.Name] = p
 	}
 	if p.open != nil {
@@ -154,6 +160,12 @@ type memoryCursor struct {
 
 // Next implements [jitney.Cursor].
 func (c *memoryCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
+	if !c.begun && c.d.Held != nil {
+		c.j.mu.Lock()
+		held := c.p.held
+		c.j.mu.Unlock()
+		c.d.Held(held)
+	}
 	for {
 		entries, through, changed := c.look(most)
 		if changed == nil || !c.begun {
@@ -181,7 +193,7 @@ func (c *memoryCursor) look(most int) (entries []jitney.Entry, through int64, ch
 			continue
 		}
 		env, err := c.j.types.Decode(m)
-		entries = append(entries, jitney.Entry{Position: int64(c.next + 1), Envelope: env, Err: err})
+		entries = append(entries, jitney.Entry{Position: int64(c.next + 1), Envelope: env, Progress: c.p.waits[c.next], Err: err})
 	}
 	return entries, int64(c.next), nil
 }
@@ -196,7 +208,28 @@ func (c *memoryCursor) Settle(position int64, o jitney.Outcome) {
 		c.p.aside[int(position-1)] = true
 	default:
 		c.p.settled[int(position-1)] = true
+		delete(c.p.waits, int(position-1))
 	}
+}
+
+// Postpone implements [jitney.Cursor].
+func (c *memoryCursor) Postpone(position int64, p jitney.Progress) {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.p.open == c {
+		c.p.waits[int(position-1)] = &p
+	}
+}
+
+// Hold implements [jitney.Cursor].
+func (c *memoryCursor) Hold(_ context.Context, h jitney.Held) error {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.p.open != c {
+		return jitney.ErrInUse
+	}
+	c.p.held = h
+	return nil
 }
 
 // Close implements [jitney.Cursor].
@@ -207,4 +240,49 @@ func (c *memoryCursor) Close(context.Context) error {
 		c.p.open = nil
 	}
 	return nil
+}
+
+// Schedule implements [jitney.ScheduleStore].
+func (j *MemoryJournal) Schedule(_ context.Context, s jitney.Scheduled) error {
+	m, err := wire.Encode(s.Envelope, wire.Limits{})
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if slices.ContainsFunc(j.later, func(l memoryLater) bool { return l.id == s.ID }) {
+		return fmt.Errorf("%w: %s", jitney.ErrIDConflict, s.Envelope)
+	}
+	j.later = append(j.later, memoryLater{s.At, s.ID, m})
+	slices.SortFunc(j.later, func(a, b memoryLater) int { return cmp.Or(a.at.Compare(b.at), bytes.Compare(a.id[:], b.id[:])) })
+	return nil
+}
+
+// Unschedule implements [jitney.ScheduleStore].
+func (j *MemoryJournal) Unschedule(_ context.Context, id uuid.UUID) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.later)
+	if j.later = slices.DeleteFunc(j.later, func(l memoryLater) bool { return l.id == id }); len(j.later) == n {
+		return fmt.Errorf("%w: %s", jitney.ErrNotScheduled, id)
+	}
+	return nil
+}
+
+// Scheduled implements [jitney.ScheduleStore].
+func (j *MemoryJournal) Scheduled(_ context.Context, most int) (list []jitney.Scheduled, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, l := range j.later[:min(len(j.later), max(most, 0))] {
+		env, err := j.types.Decode(l.message)
+		list = append(list, jitney.Scheduled{ID: l.id, At: l.at, Envelope: env, Err: err})
+	}
+	return list, nil
+}
+
+// memoryLater is an event that is to be published later.
+type memoryLater struct {
+	at      time.Time
+	id      uuid.UUID
+	message wire.Message
 }

@@ -23,3 +23,16 @@ func (s *memoryStore) Close(bool) error { return nil }
 func TestMemoryJournalKeepsTheContract(t *testing.T) {
 	jitneytest.TestJournal(t, func(*testing.T) jitneytest.JournalStore { return &memoryStore{} })
 }
+
+type memorySchedule struct{ memoryStore }
+
+func (s *memorySchedule) Open(types *wire.Types) (jitney.ScheduleStore, error) {
+	_, err := s.memoryStore.Open(types)
+	return s.j, err
+}
+
+func (s *memorySchedule) Close() error { return nil }
+
+func TestMemoryJournalKeepsTheContractOfASchedule(t *testing.T) {
+	jitneytest.TestScheduleStore(t, func(*testing.T) jitneytest.ScheduleOpener { return &memorySchedule{} })
+}
