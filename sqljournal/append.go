@@ -13,7 +13,8 @@ import (
 
 // How publishers become one commit. Whoever appends leaves a request and waits. One goroutine takes all that have come
 // in while it was busy, writes them and what subscribers have settled in one transaction, and answers: the group
-// commit of LevelDB and its followers, with no delay to wait for more. It uses no publisher's context.
+// commit of LevelDB and its followers, with no delay to wait for more but one turn of the scheduler after a commit of
+// several: whom it has answered may be there again by then. It uses no publisher's context.
 
 // request is what one Append asks for.
 type request struct {
@@ -35,6 +36,9 @@ func (j *Journal) Append(ctx context.Context, envs ...*jitney.Envelope) error {
 	}
 	if len(envs) == 0 {
 		return nil
+	}
+	if j.isClosed() {
+		return ErrClosed
 	}
 	r := &request{done: make(chan error, 1)}
 	for _, env := range envs {

@@ -5,17 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/jitney-go/jitney"
 )
 
-// patience is how long a statement of a commit may take on a database that is elsewhere.
+// patience is how long a commit, or what a subscriber asks, may take on a database that is elsewhere: a connection that
+// has gone silent would keep it waiting until the kernel gives up.
 const patience = 30 * time.Second
+
+// patiently returns ctx with an end. A context that may end costs each statement a goroutine, and a file needs none.
+func (j *Journal) patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !j.d.Shared {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, patience)
+}
 
 // run is the committer.
 func (j *Journal) run() {
 	defer close(j.stopped)
+	defer j.fetches.Wait()
 	flush := time.NewTimer(j.poll)
 	defer flush.Stop()
 	for over := false; !over; {
@@ -35,20 +46,20 @@ func (j *Journal) run() {
 	defer j.writing.Unlock()
 	j.releaseLeases()
 	j.abandon()
+	j.over = true
 }
 
 // round is one commit, and the answers. Settlements go with it if it has events, if they are many or have waited
 // long enough, or if it is the last.
 func (j *Journal) round(batch []*request, last bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := j.patiently(context.Background())
 	defer cancel()
-	if !j.d.Shared {
-		ctx = context.Background() // a context that may end costs each statement a goroutine, and a file needs none
-	}
 	batch = j.refuseTwins(batch)
 	changes := j.changes(last || len(batch) > 0)
 	if !last && j.moveDue() && j.outboxHas(ctx) {
-		j.report("sqljournal: outbox not moved, will try again", &j.unmoved, j.relay(ctx))
+		err := j.relay(ctx)
+		j.report("sqljournal: outbox not moved, will try again", &j.unmoved, err)
+		j.moveAgain(err)
 	}
 	if len(batch) == 0 && len(changes) == 0 {
 		return
@@ -66,6 +77,9 @@ func (j *Journal) round(batch []*request, last bool) {
 	}
 	for _, r := range batch {
 		r.done <- err
+	}
+	if len(batch) > 1 {
+		runtime.Gosched() // those who know now, and have more to publish, are in the next commit with those who wait
 	}
 }
 
@@ -88,6 +102,9 @@ func (j *Journal) oneByOne(ctx context.Context, batch []*request) {
 
 // passing reports whether err has nothing to do with what was to be stored.
 func (j *Journal) passing(err error) bool {
+	if errors.Is(err, jitney.ErrIDConflict) { // no driver's error, which Classify may take for a lost connection
+		return false
+	}
 	f := j.d.Classify(err)
 	return f == Full || f == Lost || f == Busy
 }
@@ -122,6 +139,12 @@ func (j *Journal) store(try func(again bool) ([]*record, error)) (err error) {
 	if err := j.settleDoubt(); err != nil {
 		return j.explain(err)
 	}
+	if j.check != nil && time.Since(j.checked) >= time.Second {
+		if err := j.check(); err != nil {
+			return j.explain(err)
+		}
+		j.checked = time.Now()
+	}
 	for attempt := range 5 {
 		var stored []*record
 		if stored, err = try(attempt > 0); err == nil {
@@ -145,7 +168,7 @@ func (j *Journal) settleDoubt() error {
 	if !j.doubtful {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := j.patiently(context.Background())
 	defer cancel()
 	end, err := j.ask(ctx)
 	if err != nil {
@@ -161,7 +184,7 @@ func (j *Journal) settleDoubt() error {
 // explain gives an error of the database the name that callers know it by.
 func (j *Journal) explain(err error) error {
 	switch {
-	case errors.Is(err, jitney.ErrIndeterminate), errors.Is(err, jitney.ErrIDConflict):
+	case errors.Is(err, jitney.ErrIndeterminate), errors.Is(err, jitney.ErrIDConflict), errors.Is(err, ErrClosed):
 		return fmt.Errorf("sqljournal: commit: %w", err)
 	case j.d.Classify(err) == Full:
 		return fmt.Errorf("sqljournal: commit: %w: %w", ErrFull, err)

@@ -16,30 +16,34 @@ type cursor struct {
 	name string
 	typ  string // "" for all
 
-	next  int64 // the position to read next; Next's alone
-	begun bool  // Next has returned before
+	next     int64     // the position to read next; Next's alone
+	fetched  []*record // read before they were asked for; Next's alone
+	fetching *fetch    // what comes behind them, or nil; Next's alone
+	begun    bool      // Next has returned before
 	// standby says that the place is another process's, and that Next has said so.
 	standby  bool
 	after    int64    // what is put aside is looked at from behind this position on; Next's alone
 	window   int      // entries that may be in flight at a time
 	recovery recovery // Next's alone
 	scan     bool     // there may be more of that; Next's alone
+	wasHeld  func(jitney.Held)
 
 	// What follows is guarded by j.mu.
 	closed  bool
-	floor   int64          // all up to here is settled, or not for us
-	through int64          // all up to here has been returned, or is not for us
-	out     []int64        // returned and above the floor, in order; the first one is not settled
-	settled map[int64]bool // of out
-	ahead   map[int64]bool // settled above the floor by an earlier process: not to be returned
-	aside   map[int64]bool // to be put aside (true), or no longer (false), at the next write
-	waiting map[int64]bool // returned from aside: they are below the floor, and stay there until they are settled
-	look    bool           // what is put aside is to be looked at from the beginning
-	changed int            // settlements that are not written
-	since   time.Time      // when the first of them came
-	writing bool           // they are being written
-	leased  bool           // it is this process's, where several share a database
-	awaited int64          // recovery waits for it to be settled
+	floor   int64            // all up to here is settled, or not for us
+	through int64            // all up to here has been returned, or is not for us
+	out     []int64          // returned and above the floor, in order; the first one is not settled
+	settled map[int64]bool   // of out
+	ahead   map[int64]bool   // settled above the floor by an earlier process: not to be returned
+	aside   map[int64]*aside // to be put aside, or, if nil, no longer, at the next write
+	waiting map[int64]bool   // returned, and put aside: they are below the floor, and stay there until they are settled
+	look    bool             // what is put aside is to be looked at from the beginning
+	changed int              // settlements that are not written
+	since   time.Time        // when the first of them came
+	passed  time.Time        // when the floor rose without any, by what is not for us; zero if that is written
+	writing bool             // they are being written
+	leased  bool             // it is this process's, where several share a database
+	awaited int64            // recovery waits for its handler to return
 
 	sideEffects bool
 }
@@ -47,8 +51,8 @@ type cursor struct {
 // Open implements [jitney.Journal].
 func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, error) {
 	c := &cursor{
-		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true, window: max(d.Window, 1),
-		settled: make(map[int64]bool), ahead: make(map[int64]bool), aside: make(map[int64]bool), waiting: make(map[int64]bool),
+		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true, window: max(d.Window, 1), wasHeld: d.Held,
+		settled: make(map[int64]bool), ahead: make(map[int64]bool), aside: make(map[int64]*aside), waiting: make(map[int64]bool),
 	}
 	if err := j.reserve(c); err != nil {
 		return nil, fmt.Errorf("sqljournal: open %s: %w", d.Name, err)
@@ -88,27 +92,43 @@ func (j *Journal) release(c *cursor) {
 
 // load finds the subscriber's place, or makes one.
 func (c *cursor) load(ctx context.Context, from jitney.Start) error {
+	ctx, cancel := c.j.patiently(ctx)
+	defer cancel()
+	var floor int64
 	var ahead []byte
 	var crc uint32
 	row := c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT position, ahead, crc FROM {p}subscriber WHERE name = ?`), c.name)
-	err := row.Scan(&c.floor, &ahead, &crc)
+	err := row.Scan(&floor, &ahead, &crc)
 	switch {
 	case isNoRows(err):
-		err = c.create(ctx, from)
-	case err == nil && crc != c.sum(c.floor, ahead):
+		floor, err = c.create(ctx, from)
+	case err == nil && crc != c.sum(floor, ahead):
 		err = fmt.Errorf("%w: the subscriber's position", ErrCorrupt)
 	}
 	if err != nil {
 		return err
 	}
-	if end, err := c.j.End(ctx); err != nil || c.floor > end {
-		return errors.Join(err, fmt.Errorf("%w: %d, and the newest event is %d", ErrPositionAhead, c.floor, end))
-	}
-	if c.ahead, err = readAhead(c.floor, ahead); err != nil {
+	end, err := c.j.End(ctx)
+	if err != nil {
 		return err
 	}
-	c.through, c.next = c.floor, c.floor+1
+	if floor > end {
+		return fmt.Errorf("%w: %d, and the newest event is %d", ErrPositionAhead, floor, end)
+	}
+	positions, err := readAhead(floor, ahead)
+	if err != nil {
+		return err
+	}
+	c.goOn(floor, positions)
 	return c.begin(ctx)
+}
+
+// goOn makes a place the cursor's.
+func (c *cursor) goOn(floor int64, ahead map[int64]bool) {
+	c.next, c.fetched, c.fetching = floor+1, nil, nil
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	c.floor, c.through, c.ahead = floor, floor, ahead
 }
 
 // ErrPositionAhead says that a subscriber has settled what the journal does not have: an older copy of it was restored.
@@ -121,15 +141,16 @@ func (c *cursor) sum(floor int64, ahead []byte) uint32 {
 	return sum([]byte(c.name), at[:], ahead)
 }
 
-func (c *cursor) create(ctx context.Context, from jitney.Start) error {
+func (c *cursor) create(ctx context.Context, from jitney.Start) (floor int64, err error) {
 	c.j.writing.Lock()
 	defer c.j.writing.Unlock()
-	return c.j.tx(ctx, func(tx *writeTx) (err error) {
-		if c.floor, err = tx.start(ctx, from); err != nil {
+	err = c.j.tx(ctx, func(tx *writeTx) (err error) {
+		if floor, err = tx.start(ctx, from); err != nil {
 			return err
 		}
-		return tx.exec(ctx, `INSERT INTO {p}subscriber (name, position, crc, clean, suspect, deaths) VALUES (?, ?, ?, 1, 0, 0)`, c.name, c.floor, int64(c.sum(c.floor, nil)))
+		return tx.exec(ctx, `INSERT INTO {p}subscriber (name, position, crc, clean, suspect, deaths) VALUES (?, ?, ?, 1, 0, 0)`, c.name, floor, int64(c.sum(floor, nil)))
 	})
+	return floor, err
 }
 
 // start is the position before the first event of from. The log's head is locked, so that nothing is committed

@@ -28,7 +28,8 @@ type Journal struct {
 	lease           time.Duration // how long a place stays its owner's that says nothing
 	allowNotDurable bool
 	committed       func(last int64) // called after each commit with events
-	ended           func(clean bool) error
+	check           func() error     // called before a commit, now and then
+	ended           func() error     // calls Hooks.Ended, once
 
 	recent recent
 
@@ -37,6 +38,8 @@ type Journal struct {
 	statements map[string]*sql.Stmt
 	noted      map[TypeVersion]struct{} // that the log has had events of, as far as this process knows
 	doubtful   bool                     // more may be committed than is known
+	over       bool                     // nothing is written any more
+	checked    time.Time                // when check has found nothing
 
 	mu       sync.Mutex
 	written  sync.Cond  // on mu; told when a cursor's settlements have been written, or not
@@ -45,6 +48,8 @@ type Journal struct {
 	closed   bool
 	moving   bool      // the outbox is to be looked at now
 	moved    time.Time // when it was looked at last
+
+	fetches sync.WaitGroup // stretches of the log that are being read; none begins once closed is set
 
 	turn chan struct{} // is full while a transaction of Tx is under way, where there can be but one
 
@@ -55,58 +60,52 @@ type Journal struct {
 	stopped chan struct{}
 	renewed chan struct{} // closed when no lease will be renewed any more
 
+	notifier *Notifier     // nil without WithNotifier
+	listened chan struct{} // closed when nobody listens any more
+	deafen   func()        // has nobody listen any more
+
 	token string // says whose a subscriber's place is, where several processes share a database
 }
-
-// Option configures a [Journal].
-type Option func(*Journal)
-
-// WithLogger sets where the journal logs to. Default: slog.Default() when Open is called.
-func WithLogger(l *slog.Logger) Option { return func(j *Journal) { j.log = l } }
-
-// WithPrefix sets what the names of the journal's tables begin with: a lower-case letter, and up to 30 more lower-case
-// letters, digits and underscores. Default "jitney_".
-func WithPrefix(prefix string) Option { return func(j *Journal) { j.prefix = prefix } }
-
-// WithPollInterval sets how often a database that other processes write to is asked for what they have published.
-// What this process publishes is known without asking. Default 200 ms.
-func WithPollInterval(d time.Duration) Option { return func(j *Journal) { j.poll = d } }
-
-// WithLease sets after how long a subscriber becomes another process's when the one that has it is dead, where several
-// share a database. It is renewed three times as often. Default 15 s.
-func WithLease(d time.Duration) Option { return func(j *Journal) { j.lease = d } }
-
-// AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails.
-func AllowNotDurable() Option { return func(j *Journal) { j.allowNotDurable = true } }
 
 // Hooks are what the package of a database adds to a journal.
 type Hooks struct {
 	// Committed is called after each commit of events, with the newest position, and before their publishers know.
 	Committed func(last int64)
-	// Opened is called when the log can be read, with its newest position. Its error is Open's.
-	Opened func(last int64) error
-	// Ended is called at the end of Close.
-	Ended func(clean bool) error
+	// Opened is called when the log can be read, with its newest position, and where to log to. Its error is Open's.
+	Opened func(last int64, log *slog.Logger) error
+	// Check is called before a commit, once a second at most; nothing is stored while it returns an error.
+	Check func() error
+	// Ended is called once, when Close has written the last of it. Its error is Close's.
+	Ended func() error
 }
 
 var validPrefix = regexp.MustCompile(`^[a-z][a-z0-9_]{0,30}$`)
 
 // Open opens the journal in db, and makes its tables if they are not there. It is called by the packages sqlite,
-// postgres and mysql. db stays the caller's.
+// postgres and mysql. db stays the caller's, who may close it in Hooks.Ended.
 func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks Hooks, opts ...Option) (*Journal, error) {
 	j := &Journal{
 		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond, lease: 15 * time.Second,
-		committed: hooks.Committed, ended: hooks.Ended, cursors: make(map[string]*cursor), noted: make(map[TypeVersion]struct{}),
+		committed: hooks.Committed, check: hooks.Check, cursors: make(map[string]*cursor), noted: make(map[TypeVersion]struct{}),
 		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		turn:    make(chan struct{}, 1),
-		renewed: make(chan struct{}), token: uuid.NewString(),
+		renewed: make(chan struct{}), token: uuid.NewString(), listened: make(chan struct{}),
 	}
+	listening, deafen := context.WithCancel(context.Background())
+	j.deafen = deafen
 	j.written.L = &j.mu
 	j.recent.grown = make(chan struct{})
+	j.ended = sync.OnceValue(func() error {
+		if hooks.Ended == nil {
+			return nil
+		}
+		return hooks.Ended()
+	})
 	for _, o := range opts {
 		o(j)
 	}
 	if err := j.open(ctx, hooks); err != nil {
+		j.deafen()
 		j.abandon()
 		return nil, fmt.Errorf("sqljournal: open %s: %w", d.Name, err)
 	}
@@ -116,6 +115,28 @@ func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks 
 	} else {
 		close(j.renewed)
 	}
+	if j.notifier != nil {
+		go j.listen(listening)
+	} else {
+		close(j.listened)
+	}
+	return j, nil
+}
+
+// maxConns is how many connections Connect allows itself; a handler with an Inbox has one of them while it runs.
+const maxConns = 32
+
+// Connect is Open with a pool of the journal's own, on a database that is elsewhere; Close closes it.
+func Connect(ctx context.Context, driver, dsn string, d *Dialect, types *wire.Types, opts ...Option) (*Journal, error) {
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("sqljournal: open %s: %w", d.Name, err)
+	}
+	db.SetMaxOpenConns(maxConns)
+	j, err := Open(ctx, db, d, types, Hooks{Ended: db.Close}, opts...)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return j, nil
 }
 
@@ -123,11 +144,23 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	if !validPrefix.MatchString(j.prefix) {
 		return fmt.Errorf("prefix %q: it must be lower-case letters, digits and underscores, at most 31, a letter first", j.prefix)
 	}
+	switch {
+	case j.db == nil:
+		return errors.New("db is nil")
+	case j.types == nil:
+		return errors.New("types is nil: make it with wire.NewTypes, and register the events")
+	}
 	if err := j.types.Check(); err != nil {
 		return err
 	}
-	if n := j.db.Stats().MaxOpenConnections; n == 1 {
+	switch n := j.db.Stats().MaxOpenConnections; {
+	case n == 1:
 		return errors.New("the pool has one connection, and the journal needs two: one of them to write with")
+	case n == 2 && j.notifier != nil:
+		return errors.New("the pool has two connections, and the journal needs three: one to write with, and one to listen on")
+	}
+	if n := j.notifier; n != nil && n.Dialect != j.d {
+		return fmt.Errorf("its notifier is for %s", n.Dialect.Name)
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
@@ -150,7 +183,7 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 		return err
 	}
 	if hooks.Opened != nil {
-		if err := hooks.Opened(last); err != nil {
+		if err := hooks.Opened(last, j.log); err != nil {
 			return err
 		}
 	}
@@ -174,6 +207,8 @@ func (j *Journal) End(ctx context.Context) (int64, error) {
 
 // ask asks the database for the newest position.
 func (j *Journal) ask(ctx context.Context) (end int64, err error) {
+	ctx, cancel := j.patiently(ctx)
+	defer cancel()
 	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT next FROM {p}head WHERE id = 1`)).Scan(&end); err != nil {
 		return 0, fmt.Errorf("sqljournal: end of the log: %w", err)
 	}
@@ -204,30 +239,33 @@ func (j *Journal) await(ctx context.Context, grown <-chan struct{}) error {
 	}
 }
 
-// Close stores what has been settled, and ends the journal. Shut the bus down first. Append and Open return ErrClosed
-// from then on.
+// Close stores what has been settled, and ends the journal. Shut the bus down first. Whatever would write returns
+// ErrClosed from then on. If ctx ends before all is written it returns its error, and may be called again to wait on.
 func (j *Journal) Close(ctx context.Context) error {
 	j.mu.Lock()
-	was := j.closed
-	j.closed = true
-	j.mu.Unlock()
-	if was {
-		return nil
+	if !j.closed {
+		j.closed = true
+		close(j.stop)
+		j.deafen()
 	}
-	close(j.stop)
-	for _, done := range [...]<-chan struct{}{j.stopped, j.renewed} {
+	j.mu.Unlock()
+	for _, done := range [...]<-chan struct{}{j.stopped, j.renewed, j.listened} {
 		select {
 		case <-done:
 		case <-ctx.Done():
 			return fmt.Errorf("sqljournal: close: %w", context.Cause(ctx))
 		}
 	}
-	if j.ended != nil {
-		if err := j.ended(true); err != nil {
-			return fmt.Errorf("sqljournal: close: %w", err)
-		}
+	if err := j.ended(); err != nil {
+		return fmt.Errorf("sqljournal: close: %w", err)
 	}
 	return nil
+}
+
+func (j *Journal) isClosed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.closed
 }
 
 func (j *Journal) sql(template string) string { return j.d.sql(j.prefix, template) }

@@ -2,6 +2,7 @@ package sqljournal
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,11 +16,13 @@ import (
 
 // ensure makes the subscriber's row if it is not there.
 func (c *cursor) ensure(ctx context.Context, from jitney.Start) error {
+	ctx, cancel := c.j.patiently(ctx)
+	defer cancel()
 	for attempt := 0; ; attempt++ {
 		var n int
 		err := c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT 1 FROM {p}subscriber WHERE name = ?`), c.name).Scan(&n)
 		if isNoRows(err) {
-			err = c.create(ctx, from)
+			_, err = c.create(ctx, from)
 		}
 		if err == nil || attempt == 3 || c.j.d.Classify(err) != Duplicate && c.j.d.Classify(err) != Busy {
 			return err
@@ -44,7 +47,7 @@ func (c *cursor) hold(ctx context.Context) (elsewhere bool, err error) {
 			c.standby = true
 			return true, nil
 		}
-		t := time.NewTimer(max(c.j.poll, 100*time.Millisecond))
+		t := time.NewTimer(min(max(c.j.poll, 100*time.Millisecond), c.j.lease/3))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -69,13 +72,50 @@ func (c *cursor) held() bool {
 }
 
 func (c *cursor) acquire(ctx context.Context) (got bool, err error) {
+	ctx, cancel := c.j.patiently(ctx)
+	defer cancel()
 	res, err := c.j.db.ExecContext(ctx, c.j.sql(`UPDATE {p}subscriber SET owner = ?, lease_until = {now} + ? `+
 		`WHERE name = ? AND (owner IS NULL OR owner = ? OR lease_until < {now})`), c.j.token, c.j.lease.Milliseconds(), c.name, c.j.token)
 	if err != nil {
 		return false, err
 	}
+	return c.changedOurs(ctx, res)
+}
+
+// changedOurs reports whether a statement has changed the place of this process. MySQL does not count a row that was as
+// it is to be already.
+func (c *cursor) changedOurs(ctx context.Context, res sql.Result) (bool, error) {
 	n, err := res.RowsAffected()
-	return n == 1, err
+	if err != nil || n == 1 {
+		return n == 1, err
+	}
+	var one int
+	err = c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT 1 FROM {p}subscriber WHERE name = ? AND owner = ? AND lease_until >= {now}`), c.name, c.j.token).Scan(&one)
+	if isNoRows(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// write calls f in a transaction, in which the place is this process's: jitney.ErrInUse if it is another's.
+func (c *cursor) write(ctx context.Context, f func(*writeTx) error) error {
+	c.j.writing.Lock()
+	defer c.j.writing.Unlock()
+	ctx, cancel := c.j.patiently(ctx)
+	defer cancel()
+	return c.j.tx(ctx, func(tx *writeTx) error {
+		if !c.j.d.Shared {
+			return f(tx)
+		}
+		ours, err := c.isOurs(ctx, tx)
+		if err == nil && !ours {
+			err = fmt.Errorf("%w: the place is another process's", jitney.ErrInUse)
+		}
+		if err != nil {
+			return err
+		}
+		return f(tx)
+	})
 }
 
 // isOurs reports whether the place is still this process's, and sees to it that it is until the end of tx.
@@ -89,11 +129,13 @@ func (c *cursor) isOurs(ctx context.Context, tx *writeTx) (bool, error) {
 
 // forget drops what is known of a place that is another's now. Called with j.mu held.
 func (c *cursor) forget() {
-	c.leased, c.changed, c.out, c.look = false, 0, nil, true
+	c.leased, c.changed, c.out, c.look, c.awaited = false, 0, nil, true, 0
+	c.passed = time.Time{}
 	clear(c.settled)
 	clear(c.ahead)
 	clear(c.aside)
 	clear(c.waiting)
+	c.j.recent.poke() // it may be waiting for events
 	c.j.log.Warn("sqljournal: subscriber has become another process's", slog.String("subscriber", c.name))
 }
 
@@ -139,8 +181,7 @@ func (c *cursor) acquireAgain(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	n, err := res.RowsAffected()
-	return n == 1, err
+	return c.changedOurs(ctx, res)
 }
 
 func (j *Journal) leases() (list []*cursor) {

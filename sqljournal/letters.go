@@ -13,7 +13,8 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-// DeadLetters returns a [jitney.DeadLetterStore] in the journal's database. It has no limit but the disk's.
+// DeadLetters returns a [jitney.DeadLetterStore] in the journal's database. It has no limit but the disk's. An event that
+// this program cannot decode, or no longer, is a [jitney.RawEvent] in its letter.
 func (j *Journal) DeadLetters() jitney.DeadLetterStore { return letters{j} }
 
 type letters struct{ j *Journal }
@@ -99,8 +100,18 @@ func (s letters) envelope(text []byte) (*jitney.Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.j.types.Decode(m)
+	env, err := s.j.types.Decode(m)
+	if err == nil {
+		return env, nil
+	}
+	if raw, failed := noTypes.Decode(m); failed == nil {
+		return raw, nil // whoever is on duty is to see it all the same
+	}
+	return nil, err
 }
+
+// noTypes makes a RawEvent of everything.
+var noTypes = wire.NewTypes()
 
 // Get implements [jitney.DeadLetterStore].
 func (s letters) Get(ctx context.Context, id uuid.UUID) (l jitney.DeadLetter, err error) {

@@ -64,11 +64,8 @@ func (tx *writeTx) insert(ctx context.Context, records []*record) error {
 	}
 	for rest := records; len(rest) > 0; {
 		n := 1
-		for _, size := range [...]int{64, 8} {
-			if len(rest) >= size {
-				n = size
-				break
-			}
+		for n < maxRows && 2*n <= len(rest) {
+			n *= 2
 		}
 		args := make([]any, 0, 7*n)
 		for _, r := range rest[:n] {
@@ -82,13 +79,22 @@ func (tx *writeTx) insert(ctx context.Context, records []*record) error {
 	if err := tx.noteTypes(ctx, records); err != nil {
 		return err
 	}
-	return tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next+int64(len(records)))
+	next += int64(len(records))
+	if err := tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next); err != nil {
+		return err
+	}
+	return tx.tell(ctx, next-1)
 }
 
-// inserts are statements for so many rows.
-var inserts = map[int]string{1: insertRows(1), 8: insertRows(8), 64: insertRows(64)}
+// maxRows is how many rows one statement inserts at most.
+const maxRows = 64
 
-func insertRows(n int) string {
-	return `INSERT INTO {p}log (pos, id, type, at, attributes, data, crc) VALUES ` +
-		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
-}
+// inserts are statements for so many rows: a commit of any size is a few of them.
+var inserts = func() map[int]string {
+	m := make(map[int]string)
+	for n := 1; n <= maxRows; n *= 2 {
+		m[n] = `INSERT INTO {p}log (pos, id, type, at, attributes, data, crc) VALUES ` +
+			strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
+	}
+	return m
+}()

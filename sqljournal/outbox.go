@@ -3,15 +3,9 @@ package sqljournal
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"log/slog"
-	"strings"
+	"math/rand/v2"
 	"time"
-
-	"github.com/google/uuid"
-
-	"github.com/jitney-go/jitney"
 )
 
 // How events get into the log that are published inside the application's own transaction. They are written to the
@@ -22,19 +16,29 @@ import (
 
 type txKey struct{ j *Journal }
 
+// transaction is what a context is in.
+type transaction struct {
+	*sql.Tx
+	ours bool // Tx has begun it, and looks into the outbox when it has committed it
+}
+
 // WithTx returns a context in which Publish is a part of tx, a transaction of the application in the journal's
 // database: the events exist if and only if tx commits, and are handled after that. Subscriptions WithSync run at once,
 // in tx; those WithEphemeral are told at once, although tx may not commit.
 //
-// The journal looks for what has been committed every poll interval; Tx lets it know at once.
+// The journal looks for what has been committed every poll interval; Tx, or a notifier, lets it know at once.
 func (j *Journal) WithTx(ctx context.Context, tx *sql.Tx) context.Context {
-	return context.WithValue(ctx, txKey{j}, tx)
+	return context.WithValue(ctx, txKey{j}, transaction{tx, false})
 }
 
 // TxOf returns the transaction that ctx is in, of WithTx, Tx or an Inbox of j; nil if it is in none.
 func (j *Journal) TxOf(ctx context.Context) *sql.Tx {
-	tx, _ := ctx.Value(txKey{j}).(*sql.Tx)
-	return tx
+	return j.transactionOf(ctx).Tx
+}
+
+func (j *Journal) transactionOf(ctx context.Context) transaction {
+	t, _ := ctx.Value(txKey{j}).(transaction)
+	return t
 }
 
 // Tx calls f in a transaction of the journal's database, which is TxOf its context as well, and commits it if f returns
@@ -43,6 +47,9 @@ func (j *Journal) TxOf(ctx context.Context) *sql.Tx {
 func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	if tx := j.TxOf(ctx); tx != nil {
 		return f(ctx, tx)
+	}
+	if j.isClosed() {
+		return ErrClosed
 	}
 	if err := j.serialize(ctx); err != nil {
 		return err
@@ -53,7 +60,7 @@ func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx
 		return fmt.Errorf("sqljournal: begin: %w", because(ctx, err))
 	}
 	defer tx.Rollback() //nolint:errcheck // after a panic, an error or runtime.Goexit; after Commit it does nothing
-	if err := f(j.WithTx(ctx, tx), tx); err != nil {
+	if err := f(context.WithValue(ctx, txKey{j}, transaction{tx, true}), tx); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
@@ -91,14 +98,18 @@ func (j *Journal) unserialize() {
 	}
 }
 
-// leave writes records to the outbox, in tx.
+// leave writes records to the outbox, in tx. Those of other transactions may come between.
 func (j *Journal) leave(ctx context.Context, tx *sql.Tx, records []*record) error {
+	batch := rand.Int64()
 	for _, r := range records {
-		_, err := tx.ExecContext(ctx, j.sql(`INSERT INTO {p}outbox (id, type, version, at, attributes, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?)`),
-			r.id[:], r.typ, r.version, r.at, r.attributes, r.data, int64(r.crc))
+		_, err := tx.ExecContext(ctx, j.sql(`INSERT INTO {p}outbox (batch, parts, id, type, version, at, attributes, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+			batch, len(records), r.id[:], r.typ, r.version, r.at, r.attributes, r.data, int64(r.crc))
 		if err != nil {
 			return fmt.Errorf("sqljournal: outbox: %w", err)
 		}
+	}
+	if err := j.tellOutbox(ctx, tx); err != nil {
+		return fmt.Errorf("sqljournal: outbox: %w", err)
 	}
 	return nil
 }
@@ -122,67 +133,19 @@ func (j *Journal) moveDue() bool {
 	return due
 }
 
+// moveAgain has the outbox looked at again soon if it was not moved, however long the poll interval is.
+func (j *Journal) moveAgain(err error) {
+	if err == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.moved = time.Now().Add(min(j.poll, time.Second) - j.poll)
+}
+
 // outboxHas reports whether there is anything in the outbox.
 func (j *Journal) outboxHas(ctx context.Context) bool {
 	var pos int64
 	err := j.db.QueryRowContext(ctx, j.sql(`SELECT pos FROM {p}outbox ORDER BY pos LIMIT 1`)).Scan(&pos)
 	return err == nil
-}
-
-// move moves events from the outbox into the log, and returns them, and whether there are more. Only if look is set it
-// asks first which of them are stored already.
-func (tx *writeTx) move(ctx context.Context, look bool) (moved []*record, more bool, err error) {
-	// The log's head is locked first: what this statement sees is all that has been committed by then, and no other
-	// process moves.
-	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
-		return nil, false, err
-	}
-	rows, err := tx.conn.QueryContext(ctx, tx.j.sql(`SELECT pos, id, type, at, attributes, data, crc, version FROM {p}outbox ORDER BY pos LIMIT ?`), maxBatch)
-	if err != nil {
-		return nil, false, err
-	}
-	records, err := scan(rows)
-	if err != nil || len(records) == 0 {
-		return nil, false, err
-	}
-	args := make([]any, len(records))
-	for i, r := range records {
-		args[i] = r.pos
-		if r.crc != r.sum() {
-			return nil, false, fmt.Errorf("%w: in the outbox, at %d", ErrCorrupt, r.pos)
-		}
-	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")
-	if _, err := tx.conn.ExecContext(ctx, tx.j.sql(`DELETE FROM {p}outbox WHERE pos IN (`+marks+`)`), args...); err != nil {
-		return nil, false, err
-	}
-	if moved = records; look {
-		if moved, err = tx.freshOnes(ctx, records); err != nil {
-			return nil, false, err
-		}
-	}
-	if len(moved) > 0 {
-		err = tx.insert(ctx, moved)
-	}
-	return moved, len(records) == maxBatch, err
-}
-
-// freshOnes returns those of records that are not stored yet. One that has another's ID is dropped: its publisher
-// cannot be told any more.
-func (tx *writeTx) freshOnes(ctx context.Context, records []*record) (list []*record, err error) {
-	seen := make(map[uuid.UUID]bool)
-	for _, r := range records {
-		fresh, err := tx.fresh(ctx, []*record{r})
-		switch {
-		case errors.Is(err, jitney.ErrIDConflict):
-			tx.j.log.Error("sqljournal: another event has the ID of one in the outbox, which is dropped",
-				slog.String("type", r.typ), slog.String("id", r.id.String()))
-		case err != nil:
-			return nil, err
-		case len(fresh) > 0 && !seen[r.id]:
-			list = append(list, r)
-			seen[r.id] = true
-		}
-	}
-	return list, nil
 }

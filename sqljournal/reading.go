@@ -7,70 +7,10 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/jitney-go/jitney"
 )
-
-// Why an event is put aside.
-const (
-	asideUnknown = 0 // this program could not decode it
-	asideReplay  = 1 // it is to be given again
-)
-
-// fromAside returns the next of what is put aside, as far as this program can decode it.
-func (c *cursor) fromAside(ctx context.Context, most int) (entries []jitney.Entry, err error) {
-	c.j.mu.Lock()
-	if c.look {
-		c.look, c.scan, c.after = false, true, 0
-	}
-	c.j.mu.Unlock()
-	for c.scan && len(entries) == 0 {
-		records, reasons, err := c.j.readAside(ctx, c.name, c.after, most)
-		if err != nil {
-			return nil, fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
-		}
-		if c.scan = len(records) > 0; !c.scan {
-			break
-		}
-		c.after = records[len(records)-1].pos
-		entries = c.decodable(records, reasons)
-	}
-	return entries, nil
-}
-
-// decodable returns the entries of records that are to be returned now.
-func (c *cursor) decodable(records []*record, reasons []int) (entries []jitney.Entry) {
-	c.j.mu.Lock()
-	defer c.j.mu.Unlock()
-	for i, r := range records {
-		e := r.entry(c.j.types)
-		if e.Err != nil || c.waiting[r.pos] {
-			continue
-		}
-		if _, raw := e.Envelope.Event.(jitney.RawEvent); raw && reasons[i] == asideUnknown {
-			continue
-		}
-		c.waiting[r.pos] = true
-		entries = append(entries, e)
-	}
-	return entries
-}
-
-// readAside returns what is put aside for a subscriber behind a position, and why.
-func (j *Journal) readAside(ctx context.Context, name string, after int64, most int) (records []*record, reasons []int, err error) {
-	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT l.pos, l.id, l.type, l.at, l.attributes, l.data, l.crc, a.reason `+
-		`FROM {p}aside a JOIN {p}log l ON l.pos = a.pos WHERE a.subscriber = ? AND a.pos > ? ORDER BY a.pos LIMIT ?`), name, after, max(most, 1))
-	if err != nil {
-		return nil, nil, err
-	}
-	if records, err = scan(rows); err != nil {
-		return nil, nil, err
-	}
-	for _, r := range records { // the last column is the version elsewhere
-		reasons = append(reasons, r.version)
-	}
-	return records, reasons, nil
-}
 
 // Next implements [jitney.Cursor].
 func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
@@ -84,6 +24,11 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 		}
 	}
 	first := !c.begun
+	if first {
+		if err := c.tellHeld(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
 	c.begun = true
 	recovering := c.recovery.left > 0
 	if recovering {
@@ -105,8 +50,8 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 		}
 		records, end, grown := c.j.recent.from(c.next, most)
 		if len(records) == 0 && c.next <= end {
-			if records, err = c.j.read(ctx, `WHERE pos >= ? ORDER BY pos LIMIT ?`, c.next, max(most, 1)); err != nil {
-				return nil, 0, fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
+			if records, err = c.fromLog(ctx, most, end); err != nil {
+				return nil, 0, err
 			}
 			if pruned, err := c.pruned(ctx, records); err != nil || pruned {
 				if err != nil {
@@ -155,6 +100,8 @@ func (c *cursor) pruned(ctx context.Context, records []*record) (bool, error) {
 	if len(records) > 0 && records[0].pos == c.next {
 		return false, nil
 	}
+	ctx, cancel := c.j.patiently(ctx)
+	defer cancel()
 	var oldest int64
 	if err := c.j.db.QueryRowContext(ctx, c.j.sql(`SELECT oldest FROM {p}head WHERE id = 1`)).Scan(&oldest); err != nil {
 		return false, err
@@ -168,16 +115,19 @@ func (c *cursor) pruned(ctx context.Context, records []*record) (bool, error) {
 	return true, nil
 }
 
-// pass returns the entries for this subscriber among records.
+// pass returns the entries for this subscriber among records; none if the place has been lost since hold.
 func (c *cursor) pass(records []*record) (entries []jitney.Entry) {
 	for _, r := range records {
 		if c.typ == "" || r.typ == c.typ || r.crc != r.sum() {
 			entries = append(entries, r.entry(c.j.types))
 		}
 	}
-	c.next = records[len(records)-1].pos + 1
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
+	if c.j.d.Shared && !c.leased {
+		return nil
+	}
+	c.next = records[len(records)-1].pos + 1
 	entries = slices.DeleteFunc(entries, func(e jitney.Entry) bool {
 		c.out = append(c.out, e.Position)
 		if !c.ahead[e.Position] {
@@ -188,29 +138,59 @@ func (c *cursor) pass(records []*record) (entries []jitney.Entry) {
 		return true
 	})
 	c.through = c.next - 1
+	floor := c.floor
 	c.rise()
+	if c.floor > floor && c.passed.IsZero() {
+		c.passed = time.Now()
+		c.j.wake()
+	}
 	return entries
 }
 
 // read returns the records that a clause selects.
 func (j *Journal) read(ctx context.Context, clause string, args ...any) (records []*record, err error) {
-	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT pos, id, type, at, attributes, data, crc, 0 FROM {p}log `+clause), args...)
+	ctx, cancel := j.patiently(ctx)
+	defer cancel()
+	rows, err := j.db.QueryContext(ctx, j.sql(`SELECT `+recordColumns+` FROM {p}log `+clause), args...)
 	if err != nil {
 		return nil, err
 	}
-	return scan(rows)
+	return scan(rows, nil)
 }
 
-func scan(rows *sql.Rows) (records []*record, err error) {
+const recordColumns = `pos, id, type, at, attributes, data, crc`
+
+// scan returns the records of rows, which have the recordColumns and, behind them, what more returns a place for.
+func scan(rows *sql.Rows, more func(*record) []any) (records []*record, err error) {
+	err = eachRecord(rows, more, func(r *record) bool {
+		records = append(records, r)
+		return true
+	})
+	return records, err
+}
+
+// eachRecord calls f with the records that scan returns, until it returns false.
+func eachRecord(rows *sql.Rows, more func(*record) []any, f func(*record) bool) error {
 	defer rows.Close() //nolint:errcheck // Err tells
 	var id sql.RawBytes
+	var crc int64
 	for rows.Next() {
 		r := &record{}
-		if err := rows.Scan(&r.pos, &id, &r.typ, &r.at, &r.attributes, &r.data, &r.crc, &r.version); err != nil {
-			return nil, err
+		var places [10]any // room enough for all that there is
+		to := append(places[:0], &r.pos, &id, &r.typ, &r.at, &r.attributes, &r.data, &crc)
+		if more != nil {
+			to = append(to, more(r)...)
+		}
+		if err := rows.Scan(to...); err != nil {
+			return err
 		}
 		copy(r.id[:], id)
-		records = append(records, r)
+		if r.crc = uint32(crc); int64(r.crc) != crc {
+			return fmt.Errorf("position %d: %w: its checksum is %d", r.pos, ErrCorrupt, crc)
+		}
+		if !f(r) {
+			break
+		}
 	}
-	return records, rows.Err()
+	return rows.Err()
 }

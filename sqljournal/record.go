@@ -2,7 +2,6 @@ package sqljournal
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -39,11 +38,11 @@ func newRecord(env *jitney.Envelope) (*record, error) {
 	for _, name := range [...]string{wire.ID, wire.Type, wire.SpecVersion} {
 		delete(m.Attributes, name)
 	}
-	attributes, err := json.Marshal(m.Attributes)
+	attributes, err := writeAttributes(m.Attributes)
 	if err != nil {
 		return nil, err
 	}
-	r := &record{id: env.ID, typ: env.Type, version: env.Version, at: env.Time.UnixNano(), attributes: string(attributes), data: m.Data}
+	r := &record{id: env.ID, typ: env.Type, version: env.Version, at: env.Time.UnixNano(), attributes: attributes, data: m.Data}
 	r.crc = r.sum()
 	return r, nil
 }
@@ -87,12 +86,12 @@ func (r *record) entry(types *wire.Types) jitney.Entry {
 }
 
 func (r *record) decode(types *wire.Types) (*jitney.Envelope, error) {
-	m := wire.Message{Data: r.data}
-	if err := json.Unmarshal([]byte(r.attributes), &m.Attributes); err != nil || m.Attributes == nil {
+	attributes, ok := readAttributes(r.attributes, 3)
+	if !ok {
 		return nil, fmt.Errorf("sqljournal: position %d: %w: its attributes are no JSON object", r.pos, ErrCorrupt)
 	}
-	m.Attributes[wire.ID], m.Attributes[wire.Type], m.Attributes[wire.SpecVersion] = r.id.String(), r.typ, "1.0"
-	env, err := types.Decode(m)
+	attributes[wire.ID], attributes[wire.Type], attributes[wire.SpecVersion] = r.id.String(), r.typ, "1.0"
+	env, err := types.Decode(wire.Message{Attributes: attributes, Data: r.data})
 	if err != nil {
 		return nil, fmt.Errorf("sqljournal: position %d: %w", r.pos, err)
 	}

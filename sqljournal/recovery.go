@@ -2,6 +2,8 @@ package sqljournal
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -20,10 +22,11 @@ type recovery struct {
 	suspect int64 // what was in flight at the last death, if that was known
 	deaths  int   // and at how many
 	last    int64 // what was given last
+	slow    bool  // that has had its time
 }
 
-// recoveryPatience is how long an entry that is not settled keeps the next one back: its handler may wait for another
-// attempt, and the process does not die of that.
+// recoveryPatience is how long an entry that is neither settled nor postponed keeps the next one back: its handler may
+// be slow, and the process does not die of that.
 const recoveryPatience = 5 * time.Second
 
 // begin notes that the place is open, and finds what is to be recovered from.
@@ -46,14 +49,12 @@ func (c *cursor) begin(ctx context.Context) error {
 
 // note executes a statement on its own.
 func (c *cursor) note(ctx context.Context, statement string, args ...any) error {
-	c.j.writing.Lock()
-	defer c.j.writing.Unlock()
-	return c.j.tx(ctx, func(tx *writeTx) error { return tx.exec(ctx, statement, args...) })
+	return c.write(ctx, func(tx *writeTx) error { return tx.exec(ctx, statement, args...) })
 }
 
 // awaitLast waits until what was given last is settled, or has had its time.
 func (c *cursor) awaitLast(ctx context.Context) error {
-	if c.recovery.last == 0 {
+	if c.recovery.last == 0 || c.recovery.slow {
 		return nil
 	}
 	t := time.NewTimer(recoveryPatience)
@@ -66,6 +67,7 @@ func (c *cursor) awaitLast(ctx context.Context) error {
 		select {
 		case <-grown:
 		case <-t.C:
+			c.recovery.slow = true
 			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -91,22 +93,22 @@ func (c *cursor) recovered(ctx context.Context) error {
 func (c *cursor) inFlight(pos int64) bool {
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
-	if c.waiting[pos] {
-		return true
+	return c.awaited == pos
+}
+
+// survived notes that the handler of what was given last has returned. Called with j.mu held.
+func (c *cursor) survived(pos int64) {
+	if c.awaited == pos {
+		c.awaited = 0
+		c.j.recent.poke()
 	}
-	for _, out := range c.out {
-		if out == pos {
-			return !c.settled[pos]
-		}
-	}
-	return false
 }
 
 // suspected notes that e is in flight from now on. It tries until it is noted, or ctx ends.
 func (c *cursor) suspected(ctx context.Context, e *jitney.Entry) error {
 	r := &c.recovery
 	r.left--
-	r.last = e.Position
+	r.last, r.slow = e.Position, false
 	c.j.mu.Lock()
 	c.awaited = e.Position
 	c.j.mu.Unlock()
@@ -118,6 +120,10 @@ func (c *cursor) suspected(ctx context.Context, e *jitney.Entry) error {
 		err := c.note(ctx, `UPDATE {p}subscriber SET suspect = ?, deaths = ? WHERE name = ?`, e.Position, deaths, c.name)
 		if err == nil {
 			break
+		}
+		if errors.Is(err, jitney.ErrInUse) {
+			c.j.lose(c)
+			return fmt.Errorf("sqljournal: read for %s: %w", c.name, err)
 		}
 		if times&(times-1) == 0 {
 			c.j.log.Error("sqljournal: what is in flight cannot be noted, will try again",

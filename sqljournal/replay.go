@@ -146,10 +146,7 @@ func (c *cursor) giveAgain(ctx context.Context, records []*record) error {
 	c.j.writing.Lock()
 	err := c.j.tx(ctx, func(tx *writeTx) error {
 		for _, rec := range records {
-			if err := tx.exec(ctx, `DELETE FROM {p}aside WHERE subscriber = ? AND pos = ?`, c.name, rec.pos); err != nil {
-				return err
-			}
-			if err := tx.exec(ctx, `INSERT INTO {p}aside (subscriber, pos, reason) VALUES (?, ?, ?)`, c.name, rec.pos, asideReplay); err != nil {
+			if err := tx.putAside(ctx, c.name, rec.pos, &aside{reason: asideReplay}); err != nil {
 				return err
 			}
 			if err := tx.exec(ctx, `DELETE FROM {p}inbox WHERE subscriber = ? AND id = ?`, c.name, rec.id.String()); err != nil {

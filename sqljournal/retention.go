@@ -10,8 +10,9 @@ import (
 type Retention struct {
 	// MaxAge is how old an event may be, by its Time.
 	MaxAge time.Duration
-	// MaxEvents is how many are kept.
-	MaxEvents int64
+	// MaxEvents is how many are kept, and MaxBytes how large they may be together: payloads, attributes, and 100 bytes
+	// for each. What the database takes for that is its business; SQLite's file does not shrink, but is used again.
+	MaxEvents, MaxBytes int64
 	// Unsettled lets events go that a subscriber has not settled yet. They are lost to it, and that is logged.
 	Unsettled bool
 }
@@ -31,33 +32,62 @@ const pruneStep = 1000
 // has not settled, nor what is put aside for one. The newest event always stays. An event that is gone is no longer
 // known by its ID: to publish it again would store it again.
 func (j *Journal) Prune(ctx context.Context, r Retention) (p Pruned, err error) {
-	for more := true; more; {
+	if j.isClosed() {
+		return p, fmt.Errorf("sqljournal: prune: %w", ErrClosed)
+	}
+	end, err := j.beyond(ctx, r)
+	for more := true; more && err == nil; {
 		j.writing.Lock()
 		err = j.tx(ctx, func(tx *writeTx) (err error) {
 			p.HeldBy = make(map[string]int64)
-			more, err = tx.prune(ctx, r, &p)
+			more, err = tx.prune(ctx, end, r.Unsettled, &p)
 			return err
 		})
 		j.writing.Unlock()
-		if err != nil {
-			return p, fmt.Errorf("sqljournal: prune: %w", err)
-		}
+	}
+	if err != nil {
+		return p, fmt.Errorf("sqljournal: prune: %w", err)
 	}
 	return p, nil
 }
 
-// prune is one step of Prune, and reports whether there is another.
-func (tx *writeTx) prune(ctx context.Context, r Retention, p *Pruned) (more bool, err error) {
-	next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
-	if err != nil {
+// beyond returns the first position that r does not let go.
+func (j *Journal) beyond(ctx context.Context, r Retention) (end int64, err error) {
+	var first, next int64
+	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT oldest, next FROM {p}head WHERE id = 1`)).Scan(&first, &next); err != nil {
+		return 0, err
+	}
+	limit := func(otherwise int64, query string, args ...any) {
+		var pos int64
+		if err != nil {
+			return
+		}
+		if err = j.db.QueryRowContext(ctx, j.sql(query), args...).Scan(&pos); isNoRows(err) {
+			pos, err = otherwise, nil
+		}
+		end = max(end, pos)
+	}
+	end = first
+	if r.MaxEvents > 0 {
+		end = max(end, next-r.MaxEvents)
+	}
+	if r.MaxAge > 0 {
+		limit(next, `SELECT pos FROM {p}log WHERE at >= ? AND pos >= ? ORDER BY pos LIMIT 1`, time.Now().Add(-r.MaxAge).UnixNano(), first)
+	}
+	if r.MaxBytes > 0 {
+		limit(first, `SELECT pos + 1 FROM (SELECT pos, SUM(100 + OCTET_LENGTH(type) + OCTET_LENGTH(attributes) + COALESCE(OCTET_LENGTH(data), 0)) `+
+			`OVER (ORDER BY pos DESC) AS total FROM {p}log WHERE pos >= ?) AS sums WHERE total > ? ORDER BY pos DESC LIMIT 1`, first, r.MaxBytes)
+	}
+	return min(end, next-1), err
+}
+
+// prune is one step of Prune, up to end, and reports whether there is another.
+func (tx *writeTx) prune(ctx context.Context, end int64, also bool, p *Pruned) (more bool, err error) {
+	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
 		return false, err
 	}
 	first, err := tx.number(ctx, `SELECT oldest FROM {p}head WHERE id = 1`)
-	if err != nil {
-		return false, err
-	}
 	p.First = first
-	end, err := tx.beyond(ctx, r, first, next) // the first position that is to stay
 	if err != nil || end <= first {
 		return false, err
 	}
@@ -65,7 +95,7 @@ func (tx *writeTx) prune(ctx context.Context, r Retention, p *Pruned) (more bool
 	if err != nil {
 		return false, err
 	}
-	if !r.Unsettled {
+	if !also {
 		end = min(end, settled)
 	}
 	until := min(end, first+pruneStep)
@@ -86,22 +116,6 @@ func (tx *writeTx) prune(ctx context.Context, r Retention, p *Pruned) (more bool
 	p.Removed += n
 	p.First = until
 	return until < end, nil
-}
-
-// beyond returns the first position that r does not let go.
-func (tx *writeTx) beyond(ctx context.Context, r Retention, first, next int64) (end int64, err error) {
-	end = first
-	if r.MaxEvents > 0 {
-		end = max(end, next-r.MaxEvents)
-	}
-	if r.MaxAge > 0 {
-		young, err := tx.since(ctx, time.Now().Add(-r.MaxAge), first, next)
-		if err != nil {
-			return 0, err
-		}
-		end = max(end, young)
-	}
-	return min(end, next-1), nil
 }
 
 // unsettled returns the first position before end that some subscriber has not settled, or end, and notes who.

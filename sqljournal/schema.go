@@ -40,16 +40,20 @@ var migrations = [][]string{
 	lease_until {number},
 	clean {number} NOT NULL,
 	suspect {number} NOT NULL,
-	deaths {number} NOT NULL
+	deaths {number} NOT NULL,
+	held {text}
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}aside (
 	subscriber {label} NOT NULL,
 	pos {number} NOT NULL,
 	reason {number} NOT NULL,
+	progress {text},
 	PRIMARY KEY (subscriber, pos)
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}outbox (
 	pos {serial},
+	batch {number} NOT NULL,
+	parts {number} NOT NULL,
 	id {id} NOT NULL,
 	type {label} NOT NULL,
 	version {number} NOT NULL,
@@ -58,11 +62,25 @@ var migrations = [][]string{
 	data {bytes},
 	crc {number} NOT NULL
 ){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}later (
+	id {id} NOT NULL UNIQUE,
+	due {number} NOT NULL,
+	type {label} NOT NULL,
+	at {number} NOT NULL,
+	attributes {text} NOT NULL,
+	data {bytes},
+	crc {number} NOT NULL,
+	PRIMARY KEY (due, id)
+){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}inbox (
 	subscriber {label} NOT NULL,
 	id {label} NOT NULL,
 	fingerprint {label} NOT NULL,
 	PRIMARY KEY (subscriber, id)
+){options}`,
+		`CREATE TABLE IF NOT EXISTS {p}checkpoint (
+	name {label} NOT NULL PRIMARY KEY,
+	state {text} NOT NULL
 ){options}`,
 		`CREATE TABLE IF NOT EXISTS {p}letter (
 	id {id} NOT NULL PRIMARY KEY,

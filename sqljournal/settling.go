@@ -41,23 +41,26 @@ func (c *cursor) Settle(position int64, o jitney.Outcome) {
 	switch {
 	case c.waiting[position] && o == jitney.Settled:
 		delete(c.waiting, position)
-		c.aside[position] = false
+		c.aside[position] = nil
 	case c.waiting[position]:
+	case !c.isOut(position):
+		return // it has been settled before
 	default:
-		if _, is := slices.BinarySearch(c.out, position); !is || c.settled[position] {
-			return // it has been settled before
-		}
 		if o == jitney.Unknown {
-			c.aside[position] = true
+			c.aside[position] = &aside{reason: asideUnknown}
 		}
 		c.settled[position] = true
 		if c.out[0] == position {
 			c.rise()
 		}
+		c.catchUp()
 	}
-	if c.awaited == position {
-		c.j.recent.poke()
-	}
+	c.survived(position)
+	c.touch()
+}
+
+// touch notes that there is something to be written. Called with j.mu held.
+func (c *cursor) touch() {
 	if c.changed++; c.changed == 1 {
 		c.since = time.Now()
 		c.j.wake()
@@ -72,7 +75,7 @@ type change struct {
 	n     int
 	floor int64
 	ahead []byte
-	aside map[int64]bool
+	aside map[int64]*aside
 	last  bool // the cursor is being closed
 	lost  bool // the place has become another process's meanwhile
 }
@@ -82,10 +85,13 @@ func (j *Journal) changes(all bool) (list []*change) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, c := range j.cursors {
-		if c.changed == 0 || c.writing || c.closed || !all && c.changed < flushCount && time.Since(c.since) < flushAfter {
+		if c.writing || c.closed {
 			continue
 		}
-		list = append(list, c.change())
+		due := c.changed > 0 && (all || c.changed >= flushCount || time.Since(c.since) >= flushAfter)
+		if due || !c.passed.IsZero() && time.Since(c.passed) >= flushAfter {
+			list = append(list, c.change())
+		}
 	}
 	return list
 }
@@ -101,14 +107,16 @@ func (c *cursor) change() *change {
 		ahead = append(ahead, pos)
 	}
 	ch.ahead = writeAhead(c.floor, ahead)
-	c.aside, c.changed, c.writing = make(map[int64]bool), 0, true
+	c.aside, c.changed, c.writing = make(map[int64]*aside), 0, true
+	c.passed = time.Time{}
 	return ch
 }
 
 func (ch *change) write(ctx context.Context, tx *writeTx) error {
 	if tx.j.d.Shared {
-		if ours, err := ch.c.isOurs(ctx, tx); err != nil || !ours {
-			ch.lost = !ours
+		ours, err := ch.c.isOurs(ctx, tx)
+		ch.lost = err == nil && !ours // who cannot be told has not lost it
+		if err != nil || !ours {
 			return err
 		}
 	}
@@ -121,14 +129,8 @@ func (ch *change) write(ctx context.Context, tx *writeTx) error {
 			return err
 		}
 	}
-	for pos, put := range ch.aside {
-		if err := tx.exec(ctx, `DELETE FROM {p}aside WHERE subscriber = ? AND pos = ?`, ch.c.name, pos); err != nil {
-			return err
-		}
-		if !put {
-			continue
-		}
-		if err := tx.exec(ctx, `INSERT INTO {p}aside (subscriber, pos, reason) VALUES (?, ?, ?)`, ch.c.name, pos, asideUnknown); err != nil {
+	for pos, a := range ch.aside {
+		if err := tx.putAside(ctx, ch.c.name, pos, a); err != nil {
 			return err
 		}
 	}
@@ -157,16 +159,22 @@ func (ch *change) flushed(err error) {
 		c.since = time.Now()
 	}
 	c.changed += ch.n
+	if ch.n == 0 {
+		c.passed = time.Now()
+	}
 }
 
 // flushIn says when settlements are due to be written next, or the outbox to be looked at.
 func (j *Journal) flushIn() time.Duration {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	wait := j.poll
+	wait := j.poll - time.Since(j.moved)
 	for _, c := range j.cursors {
 		if c.changed > 0 && !c.writing {
 			wait = min(wait, flushAfter-time.Since(c.since))
+		}
+		if !c.passed.IsZero() && !c.writing {
+			wait = min(wait, flushAfter-time.Since(c.passed))
 		}
 	}
 	return max(wait, time.Millisecond)

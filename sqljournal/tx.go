@@ -19,6 +19,9 @@ type writeTx struct {
 
 // writer returns the connection, made anew if it was lost. Its caller holds j.writing.
 func (j *Journal) writer(ctx context.Context) (*sql.Conn, error) {
+	if j.over {
+		return nil, ErrClosed
+	}
 	if j.conn != nil {
 		return j.conn, nil
 	}
@@ -54,22 +57,19 @@ func (e *indeterminate) Unwrap() []error { return []error{jitney.ErrIndeterminat
 // tx calls f in a transaction and commits it. After an error of f nothing of it is stored; an error of the commit is
 // an indeterminate.
 func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
-	conn, err := j.writer(ctx)
+	tx, err := j.begin(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, j.d.Begin); err != nil {
-		j.abandonIfLost(err)
-		return err
-	}
-	tx := &writeTx{j: j, conn: conn}
 	if err := f(tx); err != nil {
-		if _, failed := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); failed != nil {
+		over, cancel := j.patiently(context.WithoutCancel(ctx))
+		defer cancel()
+		if _, failed := tx.conn.ExecContext(over, "ROLLBACK"); failed != nil {
 			j.abandon() // its end is the transaction's
 		}
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
+	err = tx.control(ctx, "COMMIT")
 	if err == nil {
 		for _, tv := range tx.noting {
 			j.noted[tv] = struct{}{}
@@ -85,28 +85,63 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 	return &indeterminate{err}
 }
 
-func (j *Journal) abandonIfLost(err error) {
-	if f := j.d.Classify(err); f != Busy && f != Full {
+// begin begins a transaction. That the connection was cut while nobody used it is found out here, and nobody's fault:
+// it is made anew, once.
+func (j *Journal) begin(ctx context.Context) (*writeTx, error) {
+	for attempt := 0; ; attempt++ {
+		used := j.conn != nil
+		conn, err := j.writer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		tx := &writeTx{j: j, conn: conn}
+		if err = tx.control(ctx, j.d.Begin); err == nil {
+			return tx, nil
+		}
+		if f := j.d.Classify(err); f == Busy || f == Full {
+			return nil, err
+		}
 		j.abandon()
+		if !j.d.Shared || !used || attempt > 0 || ctx.Err() != nil {
+			return nil, err
+		}
 	}
+}
+
+// control executes BEGIN or COMMIT, which a server need not be able to prepare.
+func (tx *writeTx) control(ctx context.Context, statement string) error {
+	if tx.j.d.Shared {
+		_, err := tx.conn.ExecContext(ctx, statement)
+		return err
+	}
+	return tx.exec(ctx, statement)
 }
 
 // exec executes a statement that is prepared once.
 func (tx *writeTx) exec(ctx context.Context, template string, args ...any) error {
-	s := tx.j.statements[template]
-	if s == nil {
-		var err error
-		if s, err = tx.conn.PrepareContext(ctx, tx.j.sql(template)); err != nil {
-			return err
-		}
-		tx.j.statements[template] = s
+	s, err := tx.prepared(ctx, template)
+	if err == nil {
+		_, err = s.ExecContext(ctx, args...)
 	}
-	_, err := s.ExecContext(ctx, args...)
 	return err
 }
 
-// number returns the one number that a query finds.
+// number returns the one number that a query finds, which is prepared once.
 func (tx *writeTx) number(ctx context.Context, template string, args ...any) (n int64, err error) {
-	err = tx.conn.QueryRowContext(ctx, tx.j.sql(template), args...).Scan(&n)
+	s, err := tx.prepared(ctx, template)
+	if err == nil {
+		err = s.QueryRowContext(ctx, args...).Scan(&n)
+	}
 	return n, err
+}
+
+func (tx *writeTx) prepared(ctx context.Context, template string) (*sql.Stmt, error) {
+	if s := tx.j.statements[template]; s != nil {
+		return s, nil
+	}
+	s, err := tx.conn.PrepareContext(ctx, tx.j.sql(template))
+	if err == nil {
+		tx.j.statements[template] = s
+	}
+	return s, err
 }

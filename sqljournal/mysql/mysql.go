@@ -15,47 +15,15 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-// Journal is a journal in a MySQL or MariaDB database.
-type Journal struct {
-	*sqljournal.Journal
-	db *sql.DB // to be closed with it; nil if it is the application's
-}
-
-// maxConns is how many connections Open allows itself; a handler with an Inbox has one of them while it runs.
-const maxConns = 32
-
 // Open opens the journal in the database that a DSN of the driver's names ("user:password@tcp(host)/database"), and
 // makes its tables if they are not there.
-func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
-	db, err := sql.Open("mysql", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("mysql: open: %w", err)
-	}
-	db.SetMaxOpenConns(maxConns)
-	j, err := OpenDB(ctx, db, types, opts...)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	j.db = db
-	return j, nil
+func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*sqljournal.Journal, error) {
+	return sqljournal.Connect(ctx, "mysql", dsn, dialect, types, opts...)
 }
 
 // OpenDB opens the journal in the application's own database. db uses go-sql-driver/mysql; it stays the application's.
-func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
-	j, err := sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{}, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("mysql: %w", err)
-	}
-	return &Journal{Journal: j}, nil
-}
-
-// Close stores what has been settled, and closes the journal; the database too, if Open has opened it.
-func (j *Journal) Close(ctx context.Context) error {
-	err := j.Journal.Close(ctx)
-	if j.db != nil {
-		err = errors.Join(err, j.db.Close())
-	}
-	return err
+func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*sqljournal.Journal, error) {
+	return sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{}, opts...)
 }
 
 // Schema is what Open executes on an empty database.
@@ -72,10 +40,16 @@ var dialect = &sqljournal.Dialect{
 	Check: check, Classify: classify,
 }
 
-// check looks at what decides whether a commit outlives a power failure. It makes conn read what is committed.
+// check looks at what decides whether a commit outlives a power failure. It makes conn read what is committed, and has
+// the server end a transaction of conn's that nothing is heard of any more: until then nobody else could publish. MySQL
+// has no such setting, and waits until its own kernel gives the connection up.
 func check(ctx context.Context, conn *sql.Conn) error {
 	if _, err := conn.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil {
 		return err
+	}
+	var e *mysql.MySQLError
+	if _, err := conn.ExecContext(ctx, "SET SESSION idle_transaction_timeout = 30"); err != nil && (!errors.As(err, &e) || e.Number != 1193) {
+		return err // and not that there is no such variable
 	}
 	var flush, binlog, sync int
 	if err := conn.QueryRowContext(ctx, "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog").Scan(&flush, &binlog, &sync); err != nil {

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
+
+	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/sqljournal/internal/dbtest"
@@ -17,8 +20,10 @@ import (
 var server = dbtest.Server{Driver: "mysql", Env: "JITNEY_MYSQL", DSN: "root@tcp(127.0.0.1:3306)/test"}
 
 // begin returns tables of the test's own.
-func begin(t *testing.T) *dbtest.Database {
-	dsn, prefix := server.Address(t), server.Prefix(t)
+func begin(t *testing.T) *dbtest.Database { return at(server.Address(t), server.Prefix(t)) }
+
+// at returns the tables with a prefix in the database at dsn.
+func at(dsn, prefix string) *dbtest.Database {
 	opts := []sqljournal.Option{
 		sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10 * time.Millisecond), sqljournal.WithLogger(slog.New(slog.DiscardHandler)),
 	}
@@ -32,12 +37,27 @@ func begin(t *testing.T) *dbtest.Database {
 			_, err = db.ExecContext(ctx, statement)
 			return errors.Join(err, db.Close())
 		},
-		Prefix: prefix, Concurrent: true, Numbered: false,
-		Open: func(types *wire.Types) (dbtest.Journal, error) {
+		Prefix: prefix, Tables: prefix, Concurrent: true, Numbered: false,
+		Open: func(types *wire.Types) (*sqljournal.Journal, error) {
 			return mysql.Open(context.Background(), dsn, types, opts...)
 		},
+		OpenWith: func(types *wire.Types, more ...sqljournal.Option) (*sqljournal.Journal, error) {
+			return mysql.Open(context.Background(), dsn, types, slices.Concat(opts, more)...)
+		},
 		Pool: func() (*sql.DB, error) { return sql.Open("mysql", dsn) },
-		OpenDB: func(db *sql.DB, types *wire.Types) (dbtest.Journal, error) {
+		Dialled: func(dial dbtest.Dial) (*sql.DB, error) {
+			cfg, err := driver.ParseDSN(dsn)
+			if err != nil {
+				return nil, err
+			}
+			cfg.DialFunc, cfg.Logger = dial, &driver.NopLogger{}
+			c, err := driver.NewConnector(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return sql.OpenDB(c), nil
+		},
+		OpenDB: func(db *sql.DB, types *wire.Types) (*sqljournal.Journal, error) {
 			return mysql.OpenDB(context.Background(), db, types, append(opts, sqljournal.WithLease(time.Second))...)
 		},
 	}
@@ -54,3 +74,18 @@ func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t,
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
 func TestG30CrashLoopsEnd(t *testing.T) { dbtest.CrashLoop(t, begin) }
+
+func TestG19ACutConnectionLosesNothing(t *testing.T) { dbtest.Cuts(t, begin) }
+
+func TestG18AServerRestartUnderLoad(t *testing.T) {
+	s := dbtest.OwnMariaDB(t)
+	dbtest.Restarts(t, s, at(s.DSN, "own_"))
+}
+
+func TestG21AStolenPlaceIsTakenUpAgain(t *testing.T) { dbtest.Stolen(t, begin) }
+
+func TestG21ASilentConnectionIsGivenUp(t *testing.T) { dbtest.Silences(t, begin) }
+
+func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
+
+func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }

@@ -15,48 +15,16 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-// Journal is a journal in a PostgreSQL database.
-type Journal struct {
-	*sqljournal.Journal
-	db *sql.DB // to be closed with it; nil if it is the application's
-}
-
-// maxConns is how many connections Open allows itself; a handler with an Inbox has one of them while it runs.
-const maxConns = 32
-
 // Open opens the journal in the database that a URL or connection string names ("postgres://…"), and makes its tables
 // if they are not there.
-func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("postgres: open: %w", err)
-	}
-	db.SetMaxOpenConns(maxConns)
-	j, err := OpenDB(ctx, db, types, opts...)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	j.db = db
-	return j, nil
+func Open(ctx context.Context, dsn string, types *wire.Types, opts ...sqljournal.Option) (*sqljournal.Journal, error) {
+	return sqljournal.Connect(ctx, "pgx", dsn, dialect, types, opts...)
 }
 
 // OpenDB opens the journal in the application's own database. db uses pgx's driver; it stays the application's. A pool
 // in transaction mode, such as pgbouncer's, will not do: the journal keeps one connection to write with.
-func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
-	j, err := sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{}, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	return &Journal{Journal: j}, nil
-}
-
-// Close stores what has been settled, and closes the journal; the database too, if Open has opened it.
-func (j *Journal) Close(ctx context.Context) error {
-	err := j.Journal.Close(ctx)
-	if j.db != nil {
-		err = errors.Join(err, j.db.Close())
-	}
-	return err
+func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*sqljournal.Journal, error) {
+	return sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{}, opts...)
 }
 
 // Schema is what Open executes on an empty database.
@@ -72,8 +40,12 @@ var dialect = &sqljournal.Dialect{
 	Check:      check, Classify: classify,
 }
 
-// check looks at what decides whether a commit outlives a power failure.
+// check looks at what decides whether a commit outlives a power failure. It has the server end a transaction of conn's
+// that nothing is heard of any more: until then nobody else could publish.
 func check(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "SET idle_in_transaction_session_timeout = '30s'"); err != nil {
+		return err
+	}
 	for _, setting := range [...]string{"fsync", "full_page_writes", "synchronous_commit"} {
 		var value string
 		if err := conn.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {

@@ -5,8 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/sqljournal/internal/dbtest"
@@ -17,8 +21,10 @@ import (
 var server = dbtest.Server{Driver: "pgx", Env: "JITNEY_POSTGRES", DSN: "postgres://postgres@127.0.0.1:5432/test?sslmode=disable"}
 
 // begin returns tables of the test's own.
-func begin(t *testing.T) *dbtest.Database {
-	dsn, prefix := server.Address(t), server.Prefix(t)
+func begin(t *testing.T) *dbtest.Database { return at(server.Address(t), server.Prefix(t)) }
+
+// at returns the tables with a prefix in the database at dsn.
+func at(dsn, prefix string) *dbtest.Database {
 	opts := []sqljournal.Option{
 		sqljournal.WithPrefix(prefix), sqljournal.WithPollInterval(10 * time.Millisecond), sqljournal.WithLogger(slog.New(slog.DiscardHandler)),
 	}
@@ -32,12 +38,23 @@ func begin(t *testing.T) *dbtest.Database {
 			_, err = db.ExecContext(ctx, statement)
 			return errors.Join(err, db.Close())
 		},
-		Prefix: prefix, Concurrent: true, Numbered: true,
-		Open: func(types *wire.Types) (dbtest.Journal, error) {
+		Prefix: prefix, Tables: prefix, Concurrent: true, Numbered: true,
+		Open: func(types *wire.Types) (*sqljournal.Journal, error) {
 			return postgres.Open(context.Background(), dsn, types, opts...)
 		},
+		OpenWith: func(types *wire.Types, more ...sqljournal.Option) (*sqljournal.Journal, error) {
+			return postgres.Open(context.Background(), dsn, types, slices.Concat(opts, more)...)
+		},
 		Pool: func() (*sql.DB, error) { return sql.Open("pgx", dsn) },
-		OpenDB: func(db *sql.DB, types *wire.Types) (dbtest.Journal, error) {
+		Dialled: func(dial dbtest.Dial) (*sql.DB, error) {
+			cfg, err := pgx.ParseConfig(dsn)
+			if err != nil {
+				return nil, err
+			}
+			cfg.DialFunc = dial
+			return stdlib.OpenDB(*cfg), nil
+		},
+		OpenDB: func(db *sql.DB, types *wire.Types) (*sqljournal.Journal, error) {
 			return postgres.OpenDB(context.Background(), db, types, append(opts, sqljournal.WithLease(time.Second))...)
 		},
 	}
@@ -54,3 +71,18 @@ func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t,
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
 func TestG30CrashLoopsEnd(t *testing.T) { dbtest.CrashLoop(t, begin) }
+
+func TestG19ACutConnectionLosesNothing(t *testing.T) { dbtest.Cuts(t, begin) }
+
+func TestG18AServerRestartUnderLoad(t *testing.T) {
+	s := dbtest.OwnPostgres(t)
+	dbtest.Restarts(t, s, at(s.DSN, "own_"))
+}
+
+func TestG21AStolenPlaceIsTakenUpAgain(t *testing.T) { dbtest.Stolen(t, begin) }
+
+func TestG21ASilentConnectionIsGivenUp(t *testing.T) { dbtest.Silences(t, begin) }
+
+func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
+
+func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }

@@ -51,15 +51,42 @@ type faultyConn struct {
 }
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	if query != c.f.statement || c.f.left.Add(-1) < 0 {
-		return c.conn.ExecContext(ctx, query, args)
+	exec := func() (driver.Result, error) { return c.conn.ExecContext(ctx, query, args) }
+	if query != c.f.statement {
+		return exec()
 	}
-	if c.f.after {
-		if _, err := c.conn.ExecContext(ctx, query, args); err != nil {
+	return c.f.exec(exec)
+}
+
+func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	s, err := c.conn.PrepareContext(ctx, query)
+	if err != nil || query != c.f.statement {
+		return s, err
+	}
+	return &faultyStmt{s, c.f}, nil
+}
+
+// faultyStmt is the statement that fails, prepared.
+type faultyStmt struct {
+	driver.Stmt
+	f *faults
+}
+
+func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.f.exec(func() (driver.Result, error) { return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args) })
+}
+
+// exec executes what is asked for, or lets it fail.
+func (f *faults) exec(exec func() (driver.Result, error)) (driver.Result, error) {
+	if f.left.Add(-1) < 0 {
+		return exec()
+	}
+	if f.after {
+		if _, err := exec(); err != nil {
 			return nil, err
 		}
 	}
-	return nil, c.f.err
+	return nil, f.err
 }
 
 // faulty opens a journal on a driver with faults.

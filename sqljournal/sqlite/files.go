@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -20,9 +20,7 @@ type files struct {
 	path  string
 	owner *flock.Flock
 	tail  *os.File
-
-	mu     sync.Mutex
-	closed bool
+	info  os.FileInfo // of the database, when it was opened
 }
 
 // owner is what the owner's file says, for whoever finds it locked.
@@ -62,12 +60,6 @@ func own(path string) (*files, error) {
 }
 
 func (f *files) close(clean bool) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return nil
-	}
-	f.closed = true
 	var err error
 	if clean {
 		err = f.tail.Sync()
@@ -99,9 +91,18 @@ func (e *TruncatedError) Error() string {
 func (e *TruncatedError) Unwrap() error { return ErrTruncated }
 
 // verify compares the log's newest position with the mark.
-func (f *files) verify(last int64) error {
+func (f *files) verify(last int64, log *slog.Logger) error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return err
+	}
+	f.info = info
+	if kind := network(f.path); kind != "" {
+		log.Warn("sqlite: journal is on a file system whose locks and fsync are not to be relied on",
+			slog.String("path", f.path), slog.String("file_system", kind))
+	}
 	b := make([]byte, 20)
-	n, err := f.tail.ReadAt(b, 0)
+	n, _ := f.tail.ReadAt(b, 0) // a shorter one is an error too
 	if n == len(b) && string(b[:8]) == magic && crc32.ChecksumIEEE(b[:16]) == binary.LittleEndian.Uint32(b[16:]) {
 		if acked := int64(binary.LittleEndian.Uint64(b[8:16])); acked > last {
 			return &TruncatedError{f.path, last, acked}
@@ -111,8 +112,27 @@ func (f *files) verify(last int64) error {
 	if n > 0 && n < len(b) || n == len(b) {
 		return fmt.Errorf("%s.mark is damaged: look at the journal, and move it away", f.path)
 	}
-	_ = err // it is empty: the journal is new, or somebody has moved the mark away
+	if last > 0 {
+		log.Warn("sqlite: journal had no mark of what was acknowledged, which begins anew",
+			slog.String("path", f.path), slog.Int64("events", last))
+	}
 	f.mark(last)
+	return nil
+}
+
+// ErrMoved says that the journal's file has been removed, moved or replaced while it was open: what is stored now
+// would not be there at the next start.
+var ErrMoved = errors.New("journal's file is not where it was")
+
+// inPlace reports whether the database is still the file at its path.
+func (f *files) inPlace() error {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	if !os.SameFile(info, f.info) {
+		return fmt.Errorf("%w: another is at %s", ErrMoved, f.path)
+	}
 	return nil
 }
 

@@ -53,6 +53,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashEnv); dir != "" {
 		crashChild(dir)
 	}
+	if dir := os.Getenv(syscallEnv); dir != "" {
+		syscallChild(dir)
+	}
 	os.Exit(m.Run())
 }
 

@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,8 +29,6 @@ import (
 // Journal is a journal in a SQLite file.
 type Journal struct {
 	*sqljournal.Journal
-	db    *sql.DB // to be closed with it; nil if it is the application's
-	files *files
 }
 
 // Open opens the journal in the file at path, and makes it if it is not there; its folder must be. A second Open, by
@@ -39,17 +38,14 @@ func Open(ctx context.Context, path string, types *wire.Types, opts ...sqljourna
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(abs)}
-	dsn.RawQuery = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
-	db, err := sql.Open("sqlite", dsn.String())
+	db, err := sql.Open("sqlite", dsn(abs))
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
-	j, err := open(ctx, db, abs, types, opts)
+	j, err := open(ctx, db, abs, types, db.Close, opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), db.Close())
 	}
-	j.db = db
 	return j, nil
 }
 
@@ -57,6 +53,9 @@ func Open(ctx context.Context, path string, types *wire.Types, opts ...sqljourna
 // db must be a file opened by modernc.org/sqlite; it stays the application's. The connection that the journal writes
 // with is set to WAL and synchronous=FULL.
 func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljournal.Option) (*Journal, error) {
+	if db == nil {
+		return nil, errors.New("sqlite: open: db is nil")
+	}
 	var path string
 	if err := db.QueryRowContext(ctx, `SELECT file FROM pragma_database_list WHERE name = 'main'`).Scan(&path); err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
@@ -64,32 +63,42 @@ func OpenDB(ctx context.Context, db *sql.DB, types *wire.Types, opts ...sqljourn
 	if path == "" {
 		return nil, fmt.Errorf("sqlite: open: %w: the database is not a file", jitney.ErrNotDurable)
 	}
-	j, err := open(ctx, db, path, types, opts)
+	j, err := open(ctx, db, path, types, func() error { return nil }, opts)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open %s: %w", path, err)
 	}
 	return j, nil
 }
 
-func open(ctx context.Context, db *sql.DB, path string, types *wire.Types, opts []sqljournal.Option) (*Journal, error) {
+func open(ctx context.Context, db *sql.DB, path string, types *wire.Types, closeDB func() error, opts []sqljournal.Option) (*Journal, error) {
 	f, err := own(path)
 	if err != nil {
 		return nil, err
 	}
-	j, err := sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{Opened: f.verify, Committed: f.mark}, opts...)
-	if err != nil {
-		return nil, errors.Join(err, f.close(false))
+	var a *anchor
+	found := hasLog(path)
+	opened := func(last int64, log *slog.Logger) (err error) {
+		if err = f.verify(last, log); err == nil {
+			a, err = anchored(ctx, path, found)
+		}
+		return err
 	}
-	return &Journal{Journal: j, files: f}, nil
+	ended := func() error {
+		err := errors.Join(a.close(), closeDB())
+		return errors.Join(err, f.close(err == nil))
+	}
+	j, err := sqljournal.Open(ctx, db, dialect, types, sqljournal.Hooks{Opened: opened, Committed: f.mark, Check: f.inPlace, Ended: ended}, opts...)
+	if err != nil {
+		return nil, errors.Join(err, a.close(), f.close(false))
+	}
+	return &Journal{j}, nil
 }
 
-// Close stores what has been settled, and closes the journal; the database too, if Open has opened it.
-func (j *Journal) Close(ctx context.Context) error {
-	err := j.Journal.Close(ctx)
-	if j.db != nil {
-		err = errors.Join(err, j.db.Close())
-	}
-	return errors.Join(err, j.files.close(err == nil))
+// dsn says to SQLite which file to open, and how.
+func dsn(path string) string {
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}
+	u.RawQuery = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	return u.String()
 }
 
 // Backup writes the journal as it is at one moment, with all tables of its database, to a new file. It may be called

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/sqljournal/internal/dbtest"
 	"github.com/jitney-go/jitney/sqljournal/sqlite"
 	"github.com/jitney-go/jitney/wire"
@@ -22,9 +23,17 @@ func begin(t *testing.T) *dbtest.Database {
 		_, err = db.ExecContext(ctx, statement)
 		return errors.Join(err, db.Close())
 	}
-	return &dbtest.Database{Prefix: "app_", Schema: sqlite.Schema("jitney_"), Execute: execute, Open: func(types *wire.Types) (dbtest.Journal, error) {
-		return sqlite.Open(context.Background(), path, types)
-	}}
+	open := func(types *wire.Types, opts ...sqljournal.Option) (*sqljournal.Journal, error) {
+		j, err := sqlite.Open(context.Background(), path, types, opts...)
+		if err != nil {
+			return nil, err
+		}
+		return j.Journal, nil
+	}
+	return &dbtest.Database{
+		Prefix: "app_", Tables: "jitney_", Schema: sqlite.Schema("jitney_"), Execute: execute, OpenWith: open,
+		Open: func(types *wire.Types) (*sqljournal.Journal, error) { return open(types) },
+	}
 }
 
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
@@ -34,3 +43,7 @@ func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
+
+func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
+
+func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }

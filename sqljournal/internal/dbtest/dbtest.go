@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/wire"
 )
 
@@ -52,7 +53,7 @@ func (s Server) Prefix(t testing.TB) string {
 			return
 		}
 		defer db.Close() //nolint:errcheck // dropping tells
-		for _, table := range []string{"log", "head", "subscriber", "aside", "outbox", "inbox", "letter", "type", "schema", "items"} {
+		for _, table := range []string{"log", "head", "subscriber", "aside", "outbox", "later", "inbox", "letter", "checkpoint", "type", "schema", "items"} {
 			if _, err := db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+prefix+table); err != nil {
 				t.Error(err)
 			}
@@ -63,8 +64,8 @@ func (s Server) Prefix(t testing.TB) string {
 
 // Store is a jitneytest.JournalStore in a database.
 type Store struct {
-	OpenJournal func(types *wire.Types) (Journal, error)
-	open        Journal
+	OpenJournal func(types *wire.Types) (*sqljournal.Journal, error)
+	open        *sqljournal.Journal
 }
 
 // Open implements jitneytest.JournalStore.
