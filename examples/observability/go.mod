@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/jitney-go/jitney v0.0.0
+	github.com/jitney-go/jitney/examples/orderflow v0.0.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/stretchr/testify v1.12.1
 	go.opentelemetry.io/otel v1.47.0
@@ -34,12 +35,19 @@ require (
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/net v0.59.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
-	golang.org/x/text v0.42.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/grpc v1.83.2 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/jitney-go/jitney => ../..
+replace (
+	github.com/jitney-go/jitney => ../..
+	github.com/jitney-go/jitney/examples/orderflow => ../../examples/orderflow
+	github.com/jitney-go/jitney/sqljournal => ../../sqljournal
+)
+
+// A test of modernc.org/sqlite's needs it, and the proxy refuses the version that it asks for.
+replace github.com/google/pprof => github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe

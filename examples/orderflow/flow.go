@@ -17,7 +17,8 @@ import (
 type flow struct {
 	config
 	*shop.Shop
-	busy busy
+	store *store
+	busy  busy
 
 	begin     time.Time
 	took      time.Duration
@@ -31,12 +32,14 @@ type flow struct {
 }
 
 // newFlow opens the shop.
-func newFlow(c config, stderr io.Writer) *flow {
-	f := &flow{config: c, unwatch: func() {}}
+func newFlow(c config, s *store, stderr io.Writer) *flow {
+	f := &flow{config: c, store: s, unwatch: func() {}}
 	quiet := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	f.Shop = shop.New(shop.Config{Seed: c.seed, Strict: c.strict},
+	set := shop.Config{Seed: c.seed, Strict: c.strict}
+	durable := s.equip(&set)
+	f.Shop = shop.New(set, append(durable,
 		jitney.WithLogger(quiet), // the report shows the dead letters
-		jitney.WithMiddleware(f.busy.middleware))
+		jitney.WithMiddleware(f.busy.middleware))...)
 	return f
 }
 
@@ -48,7 +51,7 @@ func (f *flow) process(ctx context.Context, in input) error {
 	defer func() { f.took = time.Since(f.begin) }()
 	err := f.send(ctx, in)
 	if err == nil {
-		err = f.Bus.Flush(ctx)
+		err = f.flush(ctx)
 	}
 	if err == nil {
 		err = f.redeliver(ctx)
@@ -94,5 +97,13 @@ func (f *flow) redeliver(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return f.Bus.Flush(ctx)
+	return f.flush(ctx)
+}
+
+// flush waits until all is settled, here and in the journal.
+func (f *flow) flush(ctx context.Context) error {
+	if err := f.Bus.Flush(ctx); err != nil {
+		return err
+	}
+	return f.store.settled(ctx)
 }

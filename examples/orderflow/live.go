@@ -40,7 +40,11 @@ func (f *flow) live(ctx context.Context, out io.Writer) {
 			fmt.Fprint(out, "\r\x1b[K")
 			return
 		case <-tick.C:
-			fig, s := f.Analytics.Figures(), f.Bus.Stats()
+			fig, err := f.Analytics.Figures(ctx)
+			if err != nil {
+				continue
+			}
+			s := f.Bus.Stats()
 			taken := fig.Orders + fig.Cancellations
 			fmt.Fprintf(out, "\r\x1b[K%8.0f orders/s   %d taken   %d queued   %d retried   %d dead",
 				float64(taken-before)/interval.Seconds(), taken, s.Queued, s.Retried, s.Dead)

@@ -4,6 +4,10 @@
 //	go run ./examples/orderflow -orders FILE             # CSV in the columns of UCI's Online Retail data
 //	go run ./examples/orderflow -orders - -json < FILE   # standard input; one JSON object at the end
 //	go run ./examples/orderflow -strict                  # what follows a dead letter of its customer waits
+//	go run ./examples/orderflow -journal sqlite:FILE     # goes on where a killed run has left off
+//
+// Its events, and what its modules know, are in a SQLite file in a temporary folder, or where -journal says:
+// sqlite:FILE, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or memory.
 package main
 
 import (
@@ -35,6 +39,7 @@ type config struct {
 	seed       uint64
 	json       bool
 	strict     bool
+	journal    string
 }
 
 func main() {
@@ -58,19 +63,33 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "orderflow: %v\n", err)
 		return exitBadUsage
 	}
-	f := newFlow(c, stderr)
+	s, err := openStore(ctx, c.journal)
+	if err != nil {
+		fmt.Fprintf(stderr, "orderflow: %v\n", err)
+		return exitBadUsage
+	}
+	if s.temp != "" {
+		fmt.Fprintf(stderr, "orderflow: if this is killed, it goes on with -journal %s\n", s.name)
+	}
+	f := newFlow(c, s, stderr)
 	if !c.json {
 		defer f.watch(stdout)()
 	}
 	err = f.process(ctx, in)
 	f.stopWatching()
-	r := f.report(in)
+	r, failed := f.report(context.WithoutCancel(ctx), in)
+	err = errors.Join(err, failed)
 	if c.json {
 		err = errors.Join(err, r.writeJSON(stdout))
 	} else {
 		r.write(stdout)
 	}
-	return f.exit(err, r, stderr)
+	status := f.exit(err, r, stderr)
+	if err := s.end(context.WithoutCancel(ctx), status == exitOK); err != nil {
+		fmt.Fprintf(stderr, "orderflow: %v\n", err)
+		return exitFailed
+	}
+	return status
 }
 
 func parse(args []string, stderr io.Writer) (c config, err error) {
@@ -80,6 +99,7 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.Float64Var(&c.duplicates, "duplicates", 0, "`share` of invoices that come in twice, 0 to 1")
 	flags.Uint64Var(&c.seed, "seed", defaultSeed, "what fails, and what comes twice, follows from this `number`")
 	flags.BoolVar(&c.strict, "strict", false, "what a customer did after a payment that cannot be settled waits for it")
+	flags.StringVar(&c.journal, "journal", temporary, "`where` events are kept: memory, sqlite:FILE, postgres://… or mysql://…; none for a SQLite file in a temporary folder")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")
 	if err := flags.Parse(args); err != nil {
 		return c, err

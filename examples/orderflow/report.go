@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/jitney-go/jitney/examples/orderflow/inventory"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
 	"github.com/jitney-go/jitney/examples/orderflow/payments"
+	"github.com/jitney-go/jitney/examples/orderflow/shop"
 )
 
 // report is what a run has come to. Its JSON is for programs; write is for people.
@@ -31,7 +34,7 @@ type report struct {
 	Redelivered       int     `json:"redelivered"`
 	Unaccounted       int64   `json:"unaccounted"`
 	Seconds           float64 `json:"seconds"`
-	Events            int     `json:"events"`
+	Events            int64   `json:"events"`
 	Deliveries        uint64  `json:"deliveries"`
 
 	books       payments.Books
@@ -51,25 +54,34 @@ type account struct {
 	jitney.Stats
 }
 
-func (f *flow) report(in input) report {
-	fig, s := f.Analytics.Figures(), f.Bus.Stats()
-	r := report{
-		Orders: fig.Orders, Cancellations: fig.Cancellations, Lines: fig.Lines, Malformed: in.malformed,
-		Gross: fig.Gross, Refunds: fig.Refunds, Countries: fig.Countries,
+func (f *flow) report(ctx context.Context, in input) (r report, err error) {
+	s := f.Bus.Stats()
+	r = report{
+		Malformed:         in.malformed,
 		DuplicatesSkipped: s.Duplicates, Retried: s.Retried, DeadLettered: s.Dead,
 		Spared: s.Spared, BreakerOpened: s.Opened, Parked: f.parked,
 		Redelivered: f.redrive.Succeeded, Unaccounted: s.Unaccounted(), redrive: f.redrive,
-		Seconds: f.took.Seconds(), Deliveries: s.Accepted,
-		books: f.Payments.Books(), reorder: f.Inventory.ToReorder(), letters: f.dead,
-		parcels: f.Shipping.Parcels(), mails: f.Notification.Mails(), members: f.Loyalty.Members(),
-	}
-	for _, n := range f.Audit.Counts() {
-		r.Events += n
+		Seconds: f.took.Seconds(), Deliveries: s.Accepted, letters: f.dead,
 	}
 	for _, sub := range f.Bus.Subscriptions() {
 		r.subscribers = append(r.subscribers, account{sub.Name(), f.busy.of(sub.Name()), sub.Stats()})
 	}
-	return r
+	return r, r.ask(ctx, f.Shop)
+}
+
+// ask asks the modules for what they know.
+func (r *report) ask(ctx context.Context, s *shop.Shop) error {
+	fig, err := s.Analytics.Figures(ctx)
+	r.Orders, r.Cancellations, r.Lines = fig.Orders, fig.Cancellations, fig.Lines
+	r.Gross, r.Refunds, r.Countries = fig.Gross, fig.Refunds, fig.Countries
+	errs := make([]error, 6)
+	r.books, errs[0] = s.Payments.Books(ctx)
+	r.reorder, errs[1] = s.Inventory.ToReorder(ctx)
+	r.parcels, errs[2] = s.Shipping.Parcels(ctx)
+	r.mails, errs[3] = s.Notification.Mails(ctx)
+	r.members, errs[4] = s.Loyalty.Members(ctx)
+	r.Events, errs[5] = s.Audit.Events(ctx)
+	return errors.Join(append(errs, err)...)
 }
 
 // balanced reports whether the money that was moved is the money that was ordered.

@@ -100,6 +100,16 @@ func Audit(b *jitney.Bus) {
 	})
 }
 
+// Remind has something published later, and takes it back.
+func Remind(ctx context.Context, b *jitney.Bus) error {
+	id, err := b.Schedule(ctx, time.Now().Add(48*time.Hour), orders.ReminderDue{OrderID: "1"})
+	if err != nil {
+		return err
+	}
+	// … paid meanwhile:
+	return b.Unschedule(ctx, id)
+}
+
 func pay(context.Context, orders.Placed) error { return nil }
 func tenantOf(env *jitney.Envelope) string     { return env.Headers["tenant"] }
 

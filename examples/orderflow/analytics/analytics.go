@@ -3,12 +3,13 @@ package analytics
 
 import (
 	"context"
-	"maps"
-	"sync"
+	"errors"
+	"strings"
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
 	"github.com/jitney-go/jitney/examples/orderflow/orders"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Figures are what a shop owner asks for first.
@@ -19,49 +20,57 @@ type Figures struct {
 }
 
 // Module is the analytics module.
-type Module struct {
-	mu sync.Mutex
-	f  Figures
-}
+type Module struct{ sums tally.Sums }
 
-// New returns a module without any figures.
-func New() *Module { return &Module{f: Figures{Countries: make(map[string]money.Amount)}} }
+// What the sums are called; a country's has its name behind it.
+const (
+	placed    = "orders"
+	cancelled = "cancellations"
+	lines     = "lines"
+	gross     = "gross"
+	refunds   = "refunds"
+	country   = "country "
+)
+
+// New returns the module.
+func New(sums tally.Sums) *Module { return &Module{sums} }
 
 // Count handles orders and cancellations.
-func (m *Module) Count(_ context.Context, e orders.Event) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := m.f
-	var o orders.Order
-	var err error
+func (m *Module) Count(ctx context.Context, e orders.Event) error {
 	switch e := e.(type) {
 	case orders.Placed:
-		o = e.Order
-		next.Orders++
-		next.Gross, err = next.Gross.Add(o.Total)
+		return m.count(ctx, e.Order, placed, gross, int64(e.Total))
 	case orders.Cancelled:
-		o = e.Order
-		next.Cancellations++
-		next.Refunds, err = next.Refunds.Add(-o.Total)
+		return m.count(ctx, e.Order, cancelled, refunds, -int64(e.Total))
 	}
-	if err != nil {
-		return jitney.Permanent(err)
+	return nil
+}
+
+func (m *Module) count(ctx context.Context, o orders.Order, number, amount string, total int64) error {
+	for _, sum := range [...]struct {
+		name string
+		d    int64
+	}{{amount, total}, {country + o.Country, int64(o.Total)}, {number, 1}, {lines, int64(len(o.Lines))}} {
+		if _, err := m.sums.Add(ctx, sum.name, sum.d); errors.Is(err, tally.ErrRange) {
+			return jitney.Permanent(err)
+		} else if err != nil {
+			return err
+		}
 	}
-	net, err := next.Countries[o.Country].Add(o.Total)
-	if err != nil {
-		return jitney.Permanent(err)
-	}
-	next.Lines += len(o.Lines)
-	next.Countries[o.Country] = net
-	m.f = next
 	return nil
 }
 
 // Figures returns the figures so far.
-func (m *Module) Figures() Figures {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := m.f
-	f.Countries = maps.Clone(f.Countries)
-	return f
+func (m *Module) Figures(ctx context.Context) (Figures, error) {
+	sums, err := m.sums.All(ctx)
+	f := Figures{
+		Orders: int(sums[placed]), Cancellations: int(sums[cancelled]), Lines: int(sums[lines]),
+		Gross: money.Amount(sums[gross]), Refunds: money.Amount(sums[refunds]), Countries: make(map[string]money.Amount),
+	}
+	for name, sum := range sums {
+		if of, ok := strings.CutPrefix(name, country); ok {
+			f.Countries[of] = money.Amount(sum)
+		}
+	}
+	return f, err
 }

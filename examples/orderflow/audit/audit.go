@@ -3,32 +3,28 @@ package audit
 
 import (
 	"context"
-	"maps"
-	"sync"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Module is the audit module.
-type Module struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
+type Module struct{ heard tally.Sums } // by type
 
-// New returns a module that has heard nothing yet.
-func New() *Module { return &Module{counts: make(map[string]int)} }
+// New returns the module.
+func New(heard tally.Sums) *Module { return &Module{heard} }
 
 // Hear handles every event there is.
-func (m *Module) Hear(_ context.Context, e jitney.Event) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.counts[e.EventType()]++
-	return nil
+func (m *Module) Hear(ctx context.Context, e jitney.Event) error {
+	_, err := m.heard.Add(ctx, e.EventType(), 1)
+	return err
 }
 
-// Counts returns how many events of each type there were.
-func (m *Module) Counts() map[string]int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.counts)
+// Events returns how many events there were.
+func (m *Module) Events(ctx context.Context) (n int64, err error) {
+	heard, err := m.heard.All(ctx)
+	for _, of := range heard {
+		n += of
+	}
+	return n, err
 }

@@ -5,10 +5,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 
+	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/examples/orderflow/intake"
 	"github.com/jitney-go/jitney/examples/orderflow/orders"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Low says that an article has to be ordered again.
@@ -27,15 +28,12 @@ func (l Low) EventKey() string { return l.Article }
 type Module struct {
 	out          orders.Publisher
 	begin, level int
-
-	mu    sync.Mutex
-	stock map[string]int
-	low   map[string]bool // said so, and not filled up since
+	taken        tally.Sums // by article
 }
 
 // New returns a module that begins with begin of everything and warns below level.
-func New(out orders.Publisher, begin, level int) *Module {
-	return &Module{out: out, begin: begin, level: level, stock: make(map[string]int), low: make(map[string]bool)}
+func New(out orders.Publisher, taken tally.Sums, begin, level int) *Module {
+	return &Module{out: out, taken: taken, begin: begin, level: level}
 }
 
 // Move handles orders and cancellations.
@@ -47,43 +45,37 @@ func (m *Module) Move(ctx context.Context, e orders.Event) error {
 	case orders.Cancelled:
 		lines = e.Lines // their quantities are negative: goods come back
 	}
-	for _, low := range m.take(lines) {
-		if err := m.out.Publish(ctx, low); err != nil {
+	for _, l := range lines {
+		if err := m.take(ctx, l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Module) take(lines []intake.Line) (lows []Low) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range lines {
-		left, known := m.stock[l.Article]
-		if !known {
-			left = m.begin
-		}
-		left -= l.Quantity
-		m.stock[l.Article] = left
-		if left < m.level && !m.low[l.Article] {
-			lows = append(lows, Low{l.Article, left})
-		}
-		m.low[l.Article] = left < m.level
+// take takes an article out of stock, and says so when that makes it run low.
+func (m *Module) take(ctx context.Context, l intake.Line) error {
+	taken, err := m.taken.Add(ctx, l.Article, int64(l.Quantity))
+	if err != nil {
+		return jitney.Permanent(err)
 	}
-	return lows
+	left := m.begin - int(taken)
+	if left < m.level && left+l.Quantity >= m.level {
+		return m.out.Publish(ctx, Low{l.Article, left})
+	}
+	return nil
 }
 
 // ToReorder lists what is below the level, the least first.
-func (m *Module) ToReorder() (list []Low) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for article, low := range m.low {
-		if low {
-			list = append(list, Low{article, m.stock[article]})
+func (m *Module) ToReorder(ctx context.Context) (list []Low, err error) {
+	taken, err := m.taken.All(ctx)
+	for article, n := range taken {
+		if left := m.begin - int(n); left < m.level {
+			list = append(list, Low{article, left})
 		}
 	}
 	slices.SortFunc(list, func(a, b Low) int {
 		return cmp.Or(cmp.Compare(a.Left, b.Left), cmp.Compare(a.Article, b.Article))
 	})
-	return list
+	return list, err
 }

@@ -4,38 +4,32 @@ package loyalty
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
 	"github.com/jitney-go/jitney/examples/orderflow/payments"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Module is the loyalty module.
-type Module struct {
-	mu     sync.Mutex
-	points map[string]int64
-}
+type Module struct{ points tally.Sums } // by customer
 
-// New returns a module without any points.
-func New() *Module { return &Module{points: make(map[string]int64)} }
+// New returns the module.
+func New(points tally.Sums) *Module { return &Module{points} }
 
 var errNoCustomer = errors.New("order without a customer")
 
 // Reward handles a payment. Without a customer there is nobody to reward.
-func (m *Module) Reward(_ context.Context, e payments.Charged) error {
+func (m *Module) Reward(ctx context.Context, e payments.Charged) error {
 	if e.Customer == "" {
 		return jitney.Skip(errNoCustomer)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.points[e.Customer] += int64(e.Amount / money.Pound)
-	return nil
+	_, err := m.points.Add(ctx, e.Customer, int64(e.Amount/money.Pound))
+	return err
 }
 
 // Members returns how many customers have points or could have.
-func (m *Module) Members() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.points)
+func (m *Module) Members(ctx context.Context) (int, error) {
+	sums, err := m.points.All(ctx)
+	return len(sums), err
 }

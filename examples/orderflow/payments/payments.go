@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/examples/orderflow/money"
 	"github.com/jitney-go/jitney/examples/orderflow/orders"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Payment is what Charged, Refunded and WrittenOff have in common.
@@ -53,16 +54,23 @@ type Books struct{ Charged, Refunded, WrittenOff money.Amount }
 
 // Module is the payments module.
 type Module struct {
-	out     orders.Publisher
-	gateway Gateway
-
-	mu       sync.Mutex
-	repaired bool
-	books    Books
+	out      orders.Publisher
+	gateway  Gateway
+	books    tally.Sums
+	repaired atomic.Bool
 }
 
+// What the sums of the books are called.
+const (
+	charged    = "charged"
+	refunded   = "refunded"
+	writtenOff = "written off"
+)
+
 // New returns the module; it publishes to out.
-func New(out orders.Publisher, g Gateway) *Module { return &Module{out: out, gateway: g} }
+func New(out orders.Publisher, g Gateway, books tally.Sums) *Module {
+	return &Module{out: out, gateway: g, books: books}
+}
 
 // Settle handles orders and cancellations.
 func (m *Module) Settle(ctx context.Context, e orders.Event) error {
@@ -78,16 +86,16 @@ func (m *Module) Settle(ctx context.Context, e orders.Event) error {
 func (m *Module) charge(ctx context.Context, e orders.Placed) error {
 	p := Payment{e.Invoice, e.Customer, e.Total}
 	if e.Total < 0 {
-		if !m.isRepaired() {
+		if !m.repaired.Load() {
 			return jitney.Permanent(fmt.Errorf("%w: %s", ErrNegative, e.Total.Pounds()))
 		}
 		p.Amount = -e.Total
-		return m.book(ctx, WrittenOff{p}, func(b *Books) *money.Amount { return &b.WrittenOff }, p.Amount)
+		return m.book(ctx, WrittenOff{p}, writtenOff, p.Amount)
 	}
 	if err := m.gateway.Move(ctx, e.Invoice, e.Total); err != nil {
 		return err
 	}
-	return m.book(ctx, Charged{p}, func(b *Books) *money.Amount { return &b.Charged }, p.Amount)
+	return m.book(ctx, Charged{p}, charged, p.Amount)
 }
 
 func (m *Module) refund(ctx context.Context, e orders.Cancelled) error {
@@ -95,40 +103,26 @@ func (m *Module) refund(ctx context.Context, e orders.Cancelled) error {
 	if err := m.gateway.Move(ctx, e.Invoice, e.Total); err != nil {
 		return err
 	}
-	return m.book(ctx, Refunded{p}, func(b *Books) *money.Amount { return &b.Refunded }, p.Amount)
+	return m.book(ctx, Refunded{p}, refunded, p.Amount)
 }
 
 // book tells the others, and then adds to the books: a failure in between is tried again as a whole.
-func (m *Module) book(ctx context.Context, e jitney.Event, account func(*Books) *money.Amount, amount money.Amount) error {
+func (m *Module) book(ctx context.Context, e jitney.Event, account string, amount money.Amount) error {
 	if err := m.out.Publish(ctx, e); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	sum, err := account(&m.books).Add(amount)
-	if err != nil {
+	_, err := m.books.Add(ctx, account, int64(amount))
+	if errors.Is(err, tally.ErrRange) {
 		return jitney.Permanent(err)
 	}
-	*account(&m.books) = sum
-	return nil
+	return err
 }
 
 // Repair changes the rule: a negative order is booked as a loss.
-func (m *Module) Repair() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.repaired = true
-}
-
-func (m *Module) isRepaired() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.repaired
-}
+func (m *Module) Repair() { m.repaired.Store(true) }
 
 // Books returns what has been moved so far.
-func (m *Module) Books() Books {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.books
+func (m *Module) Books(ctx context.Context) (Books, error) {
+	sums, err := m.books.All(ctx)
+	return Books{money.Amount(sums[charged]), money.Amount(sums[refunded]), money.Amount(sums[writtenOff])}, err
 }

@@ -3,10 +3,10 @@ package shipping
 
 import (
 	"context"
-	"sync/atomic"
 
 	"github.com/jitney-go/jitney/examples/orderflow/orders"
 	"github.com/jitney-go/jitney/examples/orderflow/payments"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Shipped says that an order is on its way.
@@ -23,21 +23,26 @@ func (s Shipped) EventKey() string { return s.Invoice }
 
 // Module is the shipping module.
 type Module struct {
-	out     orders.Publisher
-	parcels atomic.Int64
+	out  orders.Publisher
+	sent tally.Sums
 }
 
+const parcels = "parcels"
+
 // New returns the module; it publishes to out.
-func New(out orders.Publisher) *Module { return &Module{out: out} }
+func New(out orders.Publisher, sent tally.Sums) *Module { return &Module{out, sent} }
 
 // Ship handles a payment.
 func (m *Module) Ship(ctx context.Context, e payments.Charged) error {
 	if err := m.out.Publish(ctx, Shipped{e.Invoice, e.Customer}); err != nil {
 		return err
 	}
-	m.parcels.Add(1)
-	return nil
+	_, err := m.sent.Add(ctx, parcels, 1)
+	return err
 }
 
 // Parcels returns how many have been sent.
-func (m *Module) Parcels() int64 { return m.parcels.Load() }
+func (m *Module) Parcels(ctx context.Context) (int64, error) {
+	sums, err := m.sent.All(ctx)
+	return sums[parcels], err
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/jitney-go/jitney/examples/orderflow/orders"
 	"github.com/jitney-go/jitney/examples/orderflow/payments"
 	"github.com/jitney-go/jitney/examples/orderflow/shipping"
+	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
 // Every article begins with so many in stock, and is to be ordered again below the level.
@@ -27,12 +28,17 @@ const (
 type Config struct {
 	Seed   uint64 // which payments fail, and how often
 	Strict bool   // what a customer did after a payment that cannot be settled waits for it
+
+	// What the shop remembers: in memory if they are nil.
+	Sums    func(module string) tally.Sums
+	Inbox   jitney.Inbox
+	Letters jitney.DeadLetterStore
 }
 
 // Shop is a bus, and the modules on it.
 type Shop struct {
 	Bus     *jitney.Bus
-	Letters *jitney.MemoryDeadLetters
+	Letters jitney.DeadLetterStore
 
 	Inventory    *inventory.Module
 	Payments     *payments.Module
@@ -43,9 +49,21 @@ type Shop struct {
 	Audit        *audit.Module
 }
 
-// New opens a shop on a bus of its own, which opts add to.
+// New opens a shop on a bus of its own, which opts add to. With an inbox of a journal, what each module does for an
+// event is in the same transaction as the mark that it has been handled.
 func New(c Config, opts ...jitney.Option) *Shop {
-	s := &Shop{Letters: &jitney.MemoryDeadLetters{}}
+	if c.Sums == nil {
+		c.Sums = func(string) tally.Sums { return new(tally.Memory) }
+	}
+	if c.Letters == nil {
+		c.Letters = &jitney.MemoryDeadLetters{}
+	}
+	if c.Inbox != nil {
+		opts = append(opts, jitney.WithIdempotency(c.Inbox))
+	} else {
+		c.Inbox = &jitney.MemoryInbox{Limit: 1_000_000} // for the orders alone: nothing else comes twice
+	}
+	s := &Shop{Letters: c.Letters}
 	b := jitney.New(append([]jitney.Option{
 		jitney.WithSource("orderflow"),
 		jitney.WithDeadLetters(s.Letters),
@@ -54,16 +72,16 @@ func New(c Config, opts ...jitney.Option) *Shop {
 	s.Bus = b
 
 	taken := orders.New(b)
-	s.Inventory = inventory.New(b, BeginStock, LowStock)
-	s.Payments = payments.New(b, payments.NewFlakyGateway(c.Seed))
-	s.Shipping = shipping.New(b)
-	s.Notification = &notification.Module{}
-	s.Loyalty = loyalty.New()
-	s.Analytics = analytics.New()
-	s.Audit = audit.New()
+	s.Inventory = inventory.New(b, c.Sums("inventory"), BeginStock, LowStock)
+	s.Payments = payments.New(b, payments.NewFlakyGateway(c.Seed), c.Sums("payments"))
+	s.Shipping = shipping.New(b, c.Sums("shipping"))
+	s.Notification = notification.New(c.Sums("notification"))
+	s.Loyalty = loyalty.New(c.Sums("loyalty"))
+	s.Analytics = analytics.New(c.Sums("analytics"))
+	s.Audit = audit.New(c.Sums("audit"))
 
 	jitney.Subscribe(b, "orders", taken.Take,
-		jitney.WithIdempotency(&jitney.MemoryInbox{Limit: 1_000_000}),
+		jitney.WithIdempotency(c.Inbox),
 		jitney.WithIdempotencyKey(func(e jitney.Event) string { return e.(intake.Received).Invoice }))
 	jitney.Subscribe(b, "inventory", s.Inventory.Move)
 	jitney.Subscribe(b, "payments", s.Payments.Settle, careful(c.Strict)...)
