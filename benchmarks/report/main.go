@@ -3,6 +3,7 @@
 //
 //	go run ./benchmarks/report             # from the repository's root; about ten minutes
 //	go run ./benchmarks/report -runs 1     # a first look
+//	go run ./benchmarks/report -journal    # what journals do: benchmarks/JOURNAL.md
 package main
 
 import (
@@ -37,6 +38,8 @@ func main() {
 		err = measure(*child, *about, *heap)
 	case *from != "":
 		err = again(*from, *out, *check)
+	case *journal:
+		err = reportJournal(*runs, *about, *heap, *out)
 	default:
 		err = report(*runs, *about, *heap, *out, *only, *check)
 	}
@@ -93,6 +96,7 @@ var (
 type outcome struct {
 	benchmarks.Result
 	Bare, Added float64 // of telemetry, ns
+	PerSecond   float64 // of journals, events
 }
 
 func measure(what string, about time.Duration, heap int) error {
@@ -106,6 +110,13 @@ func measure(what string, about time.Duration, heap int) error {
 	}
 	live := make([]byte, heap<<20) // data that a service would have
 	defer runtime.KeepAlive(live)
+	if j.kind == "journal" {
+		o, err := measureJournal(j, about)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(o)
+	}
 	sys, known := benchmarks.Find(j.system)
 	if j.kind == "variant" {
 		for _, v := range benchmarks.Variants() {
@@ -218,8 +229,8 @@ func (r *results) write(out string, check bool) error {
 }
 
 // start makes one measurement in a process of its own.
-func start(self string, j job, about time.Duration, heap int) (o outcome, err error) {
-	cmd := exec.Command(self, "-child", j.String(), "-about", about.String(), "-heap", fmt.Sprint(heap))
+func start(self string, j job, about time.Duration, heap int, more ...string) (o outcome, err error) {
+	cmd := exec.Command(self, append([]string{"-child", j.String(), "-about", about.String(), "-heap", fmt.Sprint(heap)}, more...)...)
 	cmd.Stderr = os.Stderr
 	printed, err := cmd.Output()
 	if err != nil {

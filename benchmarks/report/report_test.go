@@ -78,3 +78,28 @@ func TestMeasurementOfAnUnknownSystemIsAnError(t *testing.T) {
 		assert.Error(t, measure(what, 0, 0), what)
 	}
 }
+
+func TestTableOfJournalsSaysWhatWasFound(t *testing.T) {
+	databases := benchmarks.Databases()
+	r := &journalResults{Size: 1_000_000, CatchUp: 200_000, PerEvent: 400, Versions: map[string]string{benchmarks.SQLite: "3", "MySQL": "8"}}
+	r.Of = make(map[string][]outcome)
+	for _, j := range journalJobs(databases) {
+		var o outcome
+		o.PerSecond, o.Nanoseconds = 1000, 5e6
+		switch j.scenario {
+		case manyPublisher:
+			o.PerSecond = 7999
+		case catchUp:
+			o.PerSecond = 150_000
+		}
+		r.Of[j.String()] = []outcome{o, o, o}
+	}
+	text := r.markdown()
+	assert.Contains(t, text, "| **SQLite** | 1,000 | 1 | 7,999 | 8 | 150,000 |\n")
+	assert.Contains(t, text, "| PostgreSQL (optional): not there |")
+	assert.Contains(t, text, "| 64 publishers, to one | 8× | ≥ 8× | not met |\n", "what is rounded up is not met")
+	assert.Contains(t, text, "| a subscriber that catches up, events/s | 150,000 | ≥ 150,000 | met |\n")
+	assert.NotContains(t, text, "NaN")
+	assert.Equal(t, "1,234,567", thousands(1234567))
+	assert.Equal(t, "123", thousands(123))
+}
