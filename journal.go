@@ -42,6 +42,10 @@ type Durable struct {
 	// Held, if not nil, is called by Next before it returns entries, when the place has been opened or taken over from
 	// another process, with the last Held that was stored.
 	Held func(Held)
+	// Recall, if not nil, takes back entries that Next has returned and that are not settled, because they are to be
+	// another process's: those that have not begun are not handled here any more, nor tried again. It returns when no
+	// handler of theirs runs; the error is ctx's. What they still tell the cursor is to be ignored.
+	Recall func(ctx context.Context, positions ...int64) error
 }
 
 // Held is what holds a subscriber back, also when the process has ended. The zero value is nothing.
