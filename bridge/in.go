@@ -25,8 +25,9 @@ import (
 //
 // Events come one at a time, in their order; with WithWorkers, those of different keys at the same time. While the bus
 // does not take one, because a queue is full or its journal does not answer, it is tried again without end, from 100 ms
-// to every 30 s; WithRetry says otherwise. Those of its subscribers that have it do not get it again. What the bus will
-// never take is a dead letter, and Way.Bus redelivers it.
+// to every 30 s; WithRetry says otherwise. Those of its subscribers that have it do not get it again while others are
+// waited for, unless WithTimeout cuts that short. What the bus will never take is a dead letter, and [Way.Bus]
+// redelivers it.
 //
 // In panics as Subscribe does, if ends are not complete, and if opts has WithSync or WithEphemeral. Close it before the
 // bus is shut down, and before the engine is closed.
@@ -37,7 +38,7 @@ func In[T jitney.Event](ends Ends, name string, opts ...jitney.SubscribeOption) 
 	d := &door{ends.Bus}
 	w := newWay(ends, route{from: ends.There, to: ends.Here}, receiving(ends, name), d.take)
 	own := []jitney.Option{
-		jitney.WithJournal(ends.Engine), jitney.WithLogger(ends.Logger), jitney.WithSource(ends.There),
+		jitney.WithJournal(log{ends.Engine}), jitney.WithLogger(ends.Logger), jitney.WithSource(ends.There),
 		jitney.WithTracerProvider(noop.NewTracerProvider()), // the spans are the way's
 	}
 	if metrics != nil {
@@ -51,6 +52,9 @@ func In[T jitney.Event](ends Ends, name string, opts ...jitney.SubscribeOption) 
 	}
 	return w
 }
+
+// log is an engine's events alone. What else it may keep, such as a schedule, is for its own bus to look after.
+type log struct{ jitney.Journal }
 
 // door is where events come into a bus.
 type door struct{ bus *jitney.Bus }

@@ -313,3 +313,19 @@ func TestBridgeWaitsWhereHandlersDoNot(t *testing.T) {
 		end(t, []*bridge.Way{in}, shop)
 	})
 }
+
+// What an engine has for later is published by the bus that it is the journal of, not by those who listen to it.
+func TestInLeavesTheSchedule(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		engine, shop := newFaulty(), newPlace("shop")
+		later := jitney.Scheduled{ID: uuid.New(), At: time.Now().Add(time.Minute), Envelope: foreign(paid{1})}
+		require.NoError(t, engine.Schedule(t.Context(), later))
+		in := bridge.In[paid](shop.to(engine, "ORDERS"), "in")
+		time.Sleep(time.Hour)
+		list, err := engine.Scheduled(t.Context(), 10)
+		require.NoError(t, err)
+		assert.Len(t, list, 1)
+		assert.Zero(t, in.Stats().Crossed)
+		end(t, []*bridge.Way{in}, shop)
+	})
+}

@@ -82,7 +82,7 @@ func renamed(p place, engine jitney.Journal, name, prefix string) []*bridge.Way 
 	}
 }
 
-// A → E → B → F → C → G → A …, in both directions at once is a mesh, in one a ring.
+// A → E → B → F → C → G → A …
 func TestRingOfThreeIsCut(t *testing.T) {
 	kinds(t, func(t *testing.T, open func(string) place) {
 		places := []place{open("a"), open("b"), open("c")}
