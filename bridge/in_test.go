@@ -329,3 +329,49 @@ func TestInLeavesTheSchedule(t *testing.T) {
 		end(t, []*bridge.Way{in}, shop)
 	})
 }
+
+// Closed while a queue is full, the way leaves the event in the engine. The next one brings it again, to all: at least
+// once.
+func TestCloseDoesNotWaitForAFullQueueForEver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
+		quick := listen(shop.Bus)
+		var slow heard
+		full := jitney.Subscribe(shop.Bus, "slow", func(ctx context.Context, _ placed) error { return slow.note(ctx) }, jitney.WithBuffer(1))
+		full.Pause()
+		in := bridge.In[order](shop.to(engine, "ORDERS"), "in")
+		arrive(t, engine, 1, 2)
+		time.Sleep(time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, in.Close(ctx))
+		in = bridge.In[order](shop.to(engine, "ORDERS"), "in")
+		full.Resume()
+		settle(t, in)
+		require.NoError(t, shop.Flush(t.Context()))
+		assert.Equal(t, []int{1, 2}, slow.numbers())
+		assert.Equal(t, []int{1, 2, 2}, quick.numbers())
+		end(t, []*bridge.Way{in}, shop)
+	})
+}
+
+// Shut down while the way waits for room, the bus refuses the event, and it stays in the engine.
+func TestShutdownOfTheBusWhileAQueueIsFull(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
+		full := jitney.Subscribe(shop.Bus, "slow", func(context.Context, placed) error { return nil }, jitney.WithBuffer(1))
+		full.Pause()
+		in := bridge.In[order](shop.to(engine, "ORDERS"), "in")
+		arrive(t, engine, 1, 2)
+		time.Sleep(time.Hour)
+		require.ErrorIs(t, shop.Shutdown(t.Context()), jitney.ErrHeldBack)
+		time.Sleep(time.Hour)
+		s := in.Stats()
+		assert.EqualValues(t, 1, s.Crossed)
+		assert.Equal(t, 1, s.Waiting)
+		assert.Positive(t, s.Failed)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, in.Close(ctx))
+	})
+}

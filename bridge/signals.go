@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +90,12 @@ func (s *signals) watch(ctx context.Context, d *jitney.Delivery, carry func(cont
 		trace.WithAttributes(attrMessage.String(d.ID.String()), attrConversation.String(d.CorrelationID())), created(d.Envelope))
 	begin := time.Now()
 	err = errLost
-	defer func() { s.end(ctx, span, d, time.Since(begin), err) }()
+	defer func() {
+		if r := recover(); r != nil {
+			err = &jitney.PanicError{Value: r, Stack: debug.Stack()}
+		}
+		s.end(ctx, span, d, time.Since(begin), err)
+	}()
 	return carry(ctx)
 }
 
@@ -103,8 +109,8 @@ func created(env *jitney.Envelope) trace.SpanStartOption {
 	return trace.WithLinks(trace.LinkFromContext(ctx))
 }
 
-// errLost stands for a panic, of which its subscription tells more.
-var errLost = errors.New("panic, or end of the goroutine")
+// errLost stands for runtime.Goexit, of which the subscription tells more.
+var errLost = errors.New("the goroutine has ended")
 
 // end ends what watch has begun.
 func (s *signals) end(ctx context.Context, span trace.Span, d *jitney.Delivery, took time.Duration, err error) {
