@@ -36,7 +36,7 @@ func arrive(t *testing.T, engine jitney.Journal, ns ...int) {
 }
 
 func TestEventComesInAsItWasButForVia(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		here := listen(shop.Bus)
 		in := bridge.In[order](shop.to(engine, "ORDERS"), "in")
@@ -58,7 +58,7 @@ func TestEventComesInAsItWasButForVia(t *testing.T) {
 }
 
 func TestInGoesOnWhereItWas(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, kept := newFaulty(), jitneytest.NewMemoryJournal(types())
 		var want []int
 		for life := range 4 {
@@ -86,7 +86,7 @@ func TestInGoesOnWhereItWas(t *testing.T) {
 
 // The journal of the bus does not answer for an hour.
 func TestInIsPatientThroughAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, kept := newFaulty(), newFaulty()
 		shop := newPlace("shop", jitney.WithJournal(kept))
 		in := bridge.In[order](shop.to(engine, "ORDERS"), "in", jitney.WithWorkers(4))
@@ -112,7 +112,7 @@ func TestInIsPatientThroughAnOutage(t *testing.T) {
 
 // One subscriber's queue is full for long. It gets all in the end, and the other one gets nothing twice.
 func TestFullQueueIsWaitedFor(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
 		quick := listen(shop.Bus)
 		var slow heard
@@ -132,7 +132,7 @@ func TestFullQueueIsWaitedFor(t *testing.T) {
 }
 
 func TestSubscriberThatLeavesIsNotWaitedFor(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		full := jitney.Subscribe(shop.Bus, "slow", func(context.Context, placed) error { return nil }, jitney.WithBuffer(1), jitney.WithOverflow(jitney.Reject))
 		full.Pause()
@@ -149,7 +149,7 @@ func TestSubscriberThatLeavesIsNotWaitedFor(t *testing.T) {
 
 // A synchronous subscriber has had the event when it fails: its own retries and dead letters decide.
 func TestFailureOfASynchronousSubscriberIsItsOwn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		letters := &jitney.MemoryDeadLetters{}
 		s := jitney.Subscribe(shop.Bus, "inline", func(context.Context, placed) error { return errBoom },
@@ -164,7 +164,7 @@ func TestFailureOfASynchronousSubscriberIsItsOwn(t *testing.T) {
 }
 
 func TestCloseLeavesWhatTheBusHasNotTaken(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, kept := newFaulty(), newFaulty()
 		shop := newPlace("shop", jitney.WithJournal(kept))
 		in := bridge.In[order](shop.to(engine, "ORDERS"), "in")
@@ -184,7 +184,7 @@ func TestCloseLeavesWhatTheBusHasNotTaken(t *testing.T) {
 
 // Shut down too early, the bus takes nothing more; what it has not taken stays in the engine.
 func TestBusThatIsShutDownLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		in := bridge.In[order](shop.to(engine, "ORDERS"), "in")
 		settle(t, in)
@@ -205,7 +205,7 @@ func TestBusThatIsShutDownLosesNothing(t *testing.T) {
 }
 
 func TestInboxKeepsRepeatsFromABusInMemory(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop, inbox := newFaulty(), newPlace("shop"), &jitney.MemoryInbox{}
 		here := listen(shop.Bus)
 		for range 2 {
@@ -222,7 +222,7 @@ func TestInboxKeepsRepeatsFromABusInMemory(t *testing.T) {
 }
 
 func TestWhatTheBusWillNeverTakeIsADeadLetter(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, kept := newFaulty(), jitneytest.NewMemoryJournal(types())
 		shop := newPlace("shop", jitney.WithJournal(kept), jitney.WithHopLimit(10))
 		letters := &jitney.MemoryDeadLetters{}
@@ -248,7 +248,7 @@ func TestWhatTheBusWillNeverTakeIsADeadLetter(t *testing.T) {
 // What the program has no type for goes to those who listen to everything. A way for a family leaves it in the engine
 // until a program knows it.
 func TestUnknownTypesAreRawOrWait(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		poor := wire.NewTypes()
 		wire.Register[paid](poor)
 		engine, shop := newFaulty(), newPlace("shop")
@@ -280,7 +280,7 @@ func TestUnknownTypesAreRawOrWait(t *testing.T) {
 
 func TestWrongWiringPanics(t *testing.T) {
 	engine, shop := newFaulty(), newPlace("shop")
-	for name, wire := range map[string]func(){
+	for name, call := range map[string]func(){
 		"no engine":     func() { bridge.Out[paid](shop.to(nil, "ORDERS"), "out") },
 		"no bus":        func() { bridge.In[paid](place{name: "shop"}.to(engine, "ORDERS"), "in") },
 		"no name":       func() { bridge.Out[paid](shop.to(engine, ""), "out") },
@@ -290,14 +290,14 @@ func TestWrongWiringPanics(t *testing.T) {
 		"synchronous":   func() { bridge.In[paid](shop.to(engine, "ORDERS"), "in", jitney.WithSync()) },
 		"no subscriber": func() { bridge.Out[paid](shop.to(engine, "ORDERS"), "") },
 	} {
-		assert.Panics(t, wire, name)
+		assert.Panics(t, call, name)
 	}
 	require.NoError(t, shop.Shutdown(t.Context()))
 }
 
 // Handlers of the bus may publish while the bridge waits for room: nobody waits for the other.
 func TestBridgeWaitsWhereHandlersDoNot(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
 		var sum atomic.Int64
 		jitney.Subscribe(shop.Bus, "adds", func(_ context.Context, p paid) error { sum.Add(int64(p.N)); return nil })
@@ -316,7 +316,7 @@ func TestBridgeWaitsWhereHandlersDoNot(t *testing.T) {
 
 // What an engine has for later is published by the bus that it is the journal of, not by those who listen to it.
 func TestInLeavesTheSchedule(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		later := jitney.Scheduled{ID: uuid.New(), At: time.Now().Add(time.Minute), Envelope: foreign(paid{1})}
 		require.NoError(t, engine.Schedule(t.Context(), later))
@@ -333,7 +333,7 @@ func TestInLeavesTheSchedule(t *testing.T) {
 // Closed while a queue is full, the way leaves the event in the engine. The next one brings it again, to all: at least
 // once.
 func TestCloseDoesNotWaitForAFullQueueForEver(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
 		quick := listen(shop.Bus)
 		var slow heard
@@ -357,7 +357,7 @@ func TestCloseDoesNotWaitForAFullQueueForEver(t *testing.T) {
 
 // Shut down while the way waits for room, the bus refuses the event, and it stays in the engine.
 func TestShutdownOfTheBusWhileAQueueIsFull(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishTimeout(time.Second))
 		full := jitney.Subscribe(shop.Bus, "slow", func(context.Context, placed) error { return nil }, jitney.WithBuffer(1))
 		full.Pause()

@@ -43,7 +43,7 @@ func (l *logged) lines(part string) (list []string) {
 
 // Nothing that is kept back, tried again or given up is silent, and nothing tells what is in an event.
 func TestLogNamesWhatDoesNotCross(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		l := &logged{}
 		logger := slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithLogger(logger), jitney.WithSource("canary-source"))
@@ -79,7 +79,7 @@ func TestLogNamesWhatDoesNotCross(t *testing.T) {
 
 // An engine that panics is one that has not taken the event.
 func TestPanicOfTheEngineIsAFailure(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop, l := newFaulty(), newPlace("shop"), &logged{}
 		engine.fail.Store(func(*jitney.Envelope) error { panic("engine") })
 		ends := shop.to(engine, "ORDERS")

@@ -25,14 +25,14 @@ func (p place) both(engine jitney.Journal, name string, opts ...jitney.Subscribe
 // kinds are places with a journal, and in memory.
 func kinds(t *testing.T, f func(t *testing.T, open func(name string) place)) {
 	t.Run("journal", func(t *testing.T) {
-		bubble(t, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
 			f(t, func(name string) place {
 				return newPlace(name, jitney.WithJournal(jitneytest.NewMemoryJournal(types())))
 			})
 		})
 	})
 	t.Run("memory", func(t *testing.T) {
-		bubble(t, func(t *testing.T) { f(t, func(name string) place { return newPlace(name) }) })
+		synctest.Test(t, func(t *testing.T) { f(t, func(name string) place { return newPlace(name) }) })
 	})
 }
 
@@ -132,7 +132,7 @@ func TestForeignEventDoesNotGoBack(t *testing.T) {
 }
 
 func TestTooManyPlacesAreADeadLetter(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		letters := &jitney.MemoryDeadLetters{}
 		ends := shop.to(engine, "ORDERS")
@@ -153,7 +153,7 @@ func TestTooManyPlacesAreADeadLetter(t *testing.T) {
 
 // Two handlers that answer each other across a bridge: not the same event goes round, but one that causes the next.
 func TestHopLimitEndsAConversationAcrossABridge(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine := newFaulty()
 		a := newPlace("a", jitney.WithHopLimit(5))
 		b := newPlace("b", jitney.WithHopLimit(5))
@@ -164,6 +164,25 @@ func TestHopLimitEndsAConversationAcrossABridge(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.Len(t, stored(t, engine), 6)
 		assert.EqualValues(t, 3, answers.Stats().Accepted)
+		end(t, ways, a, b)
+	})
+}
+
+// Two ways from one place to another bring two copies. The second one is not lost in silence.
+func TestSecondCopyByAnotherWayIsADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newPlace("a"), newPlace("b", jitney.WithJournal(jitneytest.NewMemoryJournal(types())))
+		here := listen(b.Bus)
+		var ways []*bridge.Way
+		for _, name := range []string{"E", "F"} {
+			engine := newFaulty()
+			ways = append(ways, bridge.Out[paid](a.to(engine, name), name), bridge.In[paid](b.to(engine, name), "b"))
+		}
+		require.NoError(t, a.Publish(t.Context(), paid{1}))
+		synctest.Wait()
+		assert.Equal(t, []int{1}, here.numbers())
+		assert.EqualValues(t, 1, ways[1].Stats().Refused+ways[3].Stats().Refused)
+		assert.EqualValues(t, 1, ways[1].Stats().Crossed+ways[3].Stats().Crossed)
 		end(t, ways, a, b)
 	})
 }

@@ -14,10 +14,10 @@ import (
 // a later process, and once if the engine knows IDs. On a bus in memory, what waits is within the queue's buffer, and
 // ends with the process.
 //
-// Events leave one at a time, in their order; with [jitney.WithWorkers], those of different keys at the same time. While
-// the engine does not take one, it is tried again without end, from 100 ms to every 30 s, and the others wait behind
-// it; WithRetry says otherwise. What the engine will never take, such as another event under a stored ID or too large
-// a payload, is a dead letter.
+// Events leave one at a time, in their order, each as soon as the engine has the one before; with [jitney.WithWorkers],
+// those of so many different keys at the same time. While the engine does not take one, it is tried again without end,
+// from 100 ms to every 30 s, and the others wait behind it; WithRetry says otherwise. What the engine will never take,
+// such as another event under a stored ID or too large a payload, is a dead letter.
 //
 // Out panics as Subscribe does, and if ends are not complete. Close, and the bus's Shutdown, end it.
 func Out[T jitney.Event](ends Ends, name string, opts ...jitney.SubscribeOption) *Way {

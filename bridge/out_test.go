@@ -18,7 +18,7 @@ import (
 )
 
 func TestEventLeavesAsItIsButForVia(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithPublishHook(func(_ context.Context, env *jitney.Envelope) error {
 			env.Headers = map[string]string{"tenant": "a"}
 			return nil
@@ -43,7 +43,7 @@ func TestEventLeavesAsItIsButForVia(t *testing.T) {
 }
 
 func TestOnlyTheChosenTypesCross(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		one := bridge.Out[paid](shop.to(engine, "ORDERS"), "by-type")
 		named := bridge.Out[jitney.Event](shop.to(engine, "NAMED"), "by-name", bridge.Types("orders.placed", "other"))
@@ -61,7 +61,7 @@ func TestOnlyTheChosenTypesCross(t *testing.T) {
 
 // The engine is down for an hour. Everything waits, in order, and nothing dies.
 func TestOutIsPatientThroughAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outbox := jitneytest.NewMemoryJournal(types())
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithJournal(outbox))
 		out := bridge.Out[order](shop.to(engine, "ORDERS"), "out", jitney.WithBuffer(10))
@@ -84,7 +84,7 @@ func TestOutIsPatientThroughAnOutage(t *testing.T) {
 }
 
 func TestWhatIsNotKnownToBeStoredIsSentAgainAndStoredOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		out := bridge.Out[order](shop.to(engine, "ORDERS"), "out")
 		engine.mute.Store(true)
@@ -100,7 +100,7 @@ func TestWhatIsNotKnownToBeStoredIsSentAgainAndStoredOnce(t *testing.T) {
 
 // The process dies again and again, between storing in the engine and settling in the outbox as well.
 func TestOutGoesOnAfterACrash(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		outbox, engine := jitneytest.NewMemoryJournal(types()), newFaulty()
 		var want []int
 		for life := range 5 {
@@ -132,7 +132,7 @@ func TestOutGoesOnAfterACrash(t *testing.T) {
 
 // Each attempt may fail. What comes out is in the order of each key.
 func TestLanesKeepTheOrderOfEachKey(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop", jitney.WithJournal(jitneytest.NewMemoryJournal(types())))
 		engine.fail.Store(func(*jitney.Envelope) error {
 			if rand.IntN(3) == 0 {
@@ -163,7 +163,7 @@ func TestWhatTheEngineWillNeverTakeIsADeadLetter(t *testing.T) {
 		"header": wire.ErrInvalidHeader, "encoding": wire.ErrEncode, "engine's own": jitney.Permanent(errBoom),
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				engine, shop := newFaulty(), newPlace("shop")
 				letters := &jitney.MemoryDeadLetters{}
 				engine.fail.Store(func(env *jitney.Envelope) error {
@@ -194,7 +194,7 @@ func TestWhatTheEngineWillNeverTakeIsADeadLetter(t *testing.T) {
 
 // What a middleware has taken out must not leave.
 func TestWhatAMiddlewareMakesOfAnEventLeaves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		out := bridge.Out[placed](shop.to(engine, "ORDERS"), "out", jitney.WithMiddleware(func(next jitney.Handler) jitney.Handler {
 			return func(ctx context.Context, e jitney.Event) error { return next(ctx, placed{"hidden", e.(placed).N}) }
@@ -207,7 +207,7 @@ func TestWhatAMiddlewareMakesOfAnEventLeaves(t *testing.T) {
 }
 
 func TestOutIsGivenUpWhenToldSo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		engine, shop := newFaulty(), newPlace("shop")
 		engine.down.Store(true)
 		out := bridge.Out[order](shop.to(engine, "ORDERS"), "out", jitney.WithRetry(jitney.Retry{Attempts: 3}))

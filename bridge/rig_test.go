@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -178,9 +177,4 @@ func end(t *testing.T, ways []*bridge.Way, buses ...place) {
 	for _, b := range buses {
 		require.NoError(t, b.Shutdown(t.Context()))
 	}
-}
-
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
 }
