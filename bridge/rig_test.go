@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -158,12 +159,14 @@ func (p place) to(engine jitney.Journal, name string) bridge.Ends {
 	return bridge.Ends{Bus: p.Bus, Here: p.name, Engine: engine, There: name, Logger: slog.New(slog.DiscardHandler)}
 }
 
-// settle flushes what is to be flushed until nothing moves any more.
+// settle flushes what is to be flushed until nothing moves any more, for a day of a bubble's time.
 func settle(t *testing.T, ways ...*bridge.Way) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+	defer cancel()
 	for range len(ways) + 1 {
 		for _, w := range ways {
-			require.NoError(t, w.Bus().Flush(t.Context()))
+			require.NoError(t, w.Bus().Flush(ctx))
 		}
 	}
 }
