@@ -202,6 +202,9 @@ func (s *Subscription) Name() string { return s.name }
 // EventType returns the name of the events that s takes; for an interface the interface's Go name.
 func (s *Subscription) EventType() string { return s.typ }
 
+// Durable reports whether a journal feeds s, and knows how far it is.
+func (s *Subscription) Durable() bool { return s.feed != nil }
+
 // Stats returns s's account at this moment.
 func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
 

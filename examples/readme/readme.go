@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/bridge"
 	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/readme/orders"
 )
@@ -144,4 +145,12 @@ func OnDuty(ctx context.Context, b *jitney.Bus, letters jitney.DeadLetterStore) 
 	report, err := job.Run(ctx) // later: job.From = report.Checkpoint
 	fmt.Println(report)
 	return err
+}
+
+// Across is the way to another process, and back.
+func Across(b *jitney.Bus, stream jitney.Journal, letters jitney.DeadLetterStore) (out, in *bridge.Way) {
+	shop := bridge.Ends{Bus: b, Here: "shop", Engine: stream, There: "ORDERS", System: "nats"}
+	out = bridge.Out[orders.Placed](shop, "placed-out", jitney.WithDeadLetters(letters))
+	in = bridge.In[orders.ReminderDue](shop, "reminders-in", jitney.WithDeadLetters(letters))
+	return out, in
 }
