@@ -24,6 +24,7 @@ const (
 	again       // another attempt, after verdict.wait
 	held        // no fault of the handler's: on after verdict.wait, when a store may work again
 	spared      // failed while the breaker is not closed: on when it lets the delivery through
+	recalled    // given back to the journal, for another process
 	interrupted // neither ended nor tried again: Shutdown or Close will name it
 )
 

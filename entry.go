@@ -30,9 +30,10 @@ type rare struct {
 	again *redelivery // if it comes from the dead letters
 	claim *claim      // if there is WithFairShare
 
-	position int64     // in the journal, if it comes from there
-	crashes  int       // deaths of a process in a row that it was in flight at
-	progress *Progress // made before the process died; nil once it has been taken up
+	position int64         // in the journal, if it comes from there
+	crashes  int           // deaths of a process in a row that it was in flight at
+	progress *Progress     // made before the process died; nil once it has been taken up
+	ran      chan struct{} // closed when it has run, if it was recalled meanwhile; guarded by the queue's lock
 }
 
 func (p *parcel) at() time.Time {

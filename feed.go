@@ -19,6 +19,11 @@ type feed struct {
 
 	effects bool // they cannot be taken back
 
+	taking   chan struct{}  // has an element while somebody has what follows, or brings an entry into the queue
+	coming   map[int64]bool // what Next has returned last and is not in the queue yet
+	recalled map[int64]bool // since Next was called; nil if it has returned
+	lowered  bool           // through has been, since then
+
 	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
 	mu      sync.Mutex
 	free    int             // entries that may still be fetched, beside those that do not count
@@ -31,7 +36,7 @@ type feed struct {
 }
 
 func newFeed(s *Subscription, from Start, effects bool) *feed {
-	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{})}
+	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{}), coming: make(map[int64]bool), taking: make(chan struct{}, 1)}
 	s.queue.roomier = f.roomier
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
@@ -41,7 +46,7 @@ func newFeed(s *Subscription, from Start, effects bool) *feed {
 // asked again: the subscription begins at this moment then, if its name is new and it is to begin at the end. Only
 // a name that is in use is an error.
 func (f *feed) begin() error {
-	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects, Window: f.s.queue.limit, Held: f.wasHeld}
+	d := Durable{Name: f.s.name, From: f.from, SideEffects: f.effects, Window: f.s.queue.limit, Held: f.wasHeld, Recall: f.recall}
 	if f.s.want.Kind() != reflect.Interface {
 		d.Type = f.s.typ
 	}
@@ -95,24 +100,31 @@ func (f *feed) run(ctx context.Context) {
 		var entries []Entry
 		var through int64
 		fetch := func() (err error) {
+			f.ask()
 			entries, through, err = f.cursor.Next(ctx, f.room())
 			return err
 		}
 		if err := contain(fetch); !f.persist(ctx, err, "jitney: journal cannot be read, will try again", fetch) {
 			return
 		}
+		f.come(entries)
 		for _, e := range entries {
 			if !f.take(ctx, e) {
 				return // the queue is closed: the entry comes again
 			}
 		}
-		f.through.Store(through)
+		f.looked(through)
 		f.s.bus.bell.ring()
 	}
 }
 
-// take puts an entry into the queue, or settles it at once.
+// take puts an entry into the queue, or settles it at once, unless it has been recalled.
 func (f *feed) take(ctx context.Context, e Entry) bool {
+	defer f.exclude()()
+	if !f.coming[e.Position] {
+		return true
+	}
+	delete(f.coming, e.Position)
 	switch f.matches(e) {
 	case notForUs:
 		f.cursor.Settle(e.Position, Settled)
@@ -218,7 +230,7 @@ func (f *feed) roomier() {
 func (f *feed) room() int {
 	q := &f.s.queue
 	q.mu.Lock()
-	aside := q.aside()
+	aside := q.aside() + int(q.stats.Recalled) // which have not given back what they used
 	q.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()

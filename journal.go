@@ -44,7 +44,8 @@ type Durable struct {
 	Held func(Held)
 	// Recall, if not nil, takes back entries that Next has returned and that are not settled, because they are to be
 	// another process's: those that have not begun are not handled here any more, nor tried again. It returns when no
-	// handler of theirs runs; the error is ctx's. What they still tell the cursor is to be ignored.
+	// handler of theirs runs any more; the error is ctx's. What has been handled meanwhile is settled as ever. A call of
+	// Next that was under way must return before they may come again, to this process.
 	Recall func(ctx context.Context, positions ...int64) error
 }
 

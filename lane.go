@@ -198,16 +198,22 @@ func (q *queue) due(l *lane, wait int) {
 		return
 	}
 	l.timer = nil
-	if l.kept {
-		l.kept = false
-		q.kept--
-		q.asleep -= l.asleep
-		l.asleep = 0
-		q.reckon()
-	}
+	q.wakeUp(l)
+	q.reckon()
 	l.head.state = queued
 	q.stats.Waiting--
 	q.stats.Queued++
 	l.state = laneIdle
 	q.requeue(l)
+}
+
+// wakeUp notes that l waits no longer.
+func (q *queue) wakeUp(l *lane) {
+	if !l.kept {
+		return
+	}
+	l.kept = false
+	q.kept--
+	q.asleep -= l.asleep
+	l.asleep = 0
 }

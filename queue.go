@@ -218,6 +218,9 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 	if (q.gate.paused || q.parking.blocked != nil || q.kept > 0) && q.idle() {
 		q.settled()
 	}
+	if e.rare != nil && e.rare.ran != nil {
+		v = q.ran(e, v)
+	}
 	switch v.ending {
 	case again:
 		q.stats.Retried++
@@ -241,6 +244,8 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 		q.stats.Skipped++
 	case dead:
 		q.stats.Dead++
+	case recalled:
+		q.stats.Recalled++
 	}
 	if l := e.lane; l != nil {
 		q.unlane(e)

@@ -4,7 +4,7 @@ import "time"
 
 // Stats is one subscription's account at one moment: a snapshot in which
 //
-//	Accepted = Handled + Skipped + Dead + Dropped + Queued + Running + Waiting + Parked
+//	Accepted = Handled + Skipped + Dead + Dropped + Recalled + Queued + Running + Waiting + Parked
 type Stats struct {
 	Accepted uint64 // deliveries taken on, redeliveries included
 
@@ -12,6 +12,9 @@ type Stats struct {
 	Skipped uint64 // the handler returned Skip, or the inbox knew the event already
 	Dead    uint64 // given up: a dead letter each
 	Dropped uint64 // pushed out by overflow policy DropOldest
+	// Recalled: given back to the journal, which has another process handle them. They come again if it is this one's
+	// turn after all.
+	Recalled uint64
 
 	Queued  int // not begun, or due for another attempt
 	Running int // in the handler
@@ -38,7 +41,7 @@ type Stats struct {
 
 // Unaccounted is what Accepted exceeds the sum of the endings and states by: always 0.
 func (s Stats) Unaccounted() int64 {
-	ended := s.Handled + s.Skipped + s.Dead + s.Dropped
+	ended := s.Handled + s.Skipped + s.Dead + s.Dropped + s.Recalled
 	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting+s.Parked)
 }
 
@@ -49,6 +52,7 @@ func (s Stats) add(t Stats) Stats {
 	s.Skipped += t.Skipped
 	s.Dead += t.Dead
 	s.Dropped += t.Dropped
+	s.Recalled += t.Recalled
 	s.Queued += t.Queued
 	s.Running += t.Running
 	s.Waiting += t.Waiting

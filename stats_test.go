@@ -187,6 +187,16 @@ func TestG16NothingSilent(t *testing.T) {
 		check("Unknown", "put aside", "test.fact", "old-binary")
 		require.NoError(t, b.Shutdown(t.Context()))
 
+		shared := newSharedJournal()
+		b = jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), jitney.WithJournal(shared))
+		jitney.Subscribe(b, "shares", func(context.Context, fact) error { return nil }).Pause()
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		synctest.Wait()
+		_, err := shared.takeBack(t.Context())
+		require.NoError(t, err)
+		check("Recalled", "deliveries recalled", "shares")
+		require.NoError(t, b.Shutdown(t.Context()))
+
 		for _, typ := range []reflect.Type{reflect.TypeFor[jitney.Stats](), reflect.TypeFor[jitney.BusStats]()} {
 			for f := range typ.Fields() {
 				assert.True(t, touched[f.Name] || f.Anonymous, "counter %s has no test here", f.Name)

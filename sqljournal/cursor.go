@@ -27,6 +27,7 @@ type cursor struct {
 	recovery recovery // Next's alone
 	scan     bool     // there may be more of that; Next's alone
 	wasHeld  func(jitney.Held)
+	takeBack func(context.Context, ...int64) error // jitney.Durable.Recall, or nil
 
 	// What follows is guarded by j.mu.
 	closed  bool
@@ -44,6 +45,7 @@ type cursor struct {
 	writing bool             // they are being written
 	leased  bool             // it is this process's, where several share a database
 	awaited int64            // recovery waits for its handler to return
+	freed   chan struct{}    // closed when nothing runs any more of what was in flight when the place was lost; nil if it was not
 
 	sideEffects bool
 }
@@ -51,7 +53,7 @@ type cursor struct {
 // Open implements [jitney.Journal].
 func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, error) {
 	c := &cursor{
-		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true, window: max(d.Window, 1), wasHeld: d.Held,
+		j: j, name: d.Name, typ: d.Type, sideEffects: d.SideEffects, look: true, window: max(d.Window, 1), wasHeld: d.Held, takeBack: d.Recall,
 		settled: make(map[int64]bool), ahead: make(map[int64]bool), aside: make(map[int64]*aside), waiting: make(map[int64]bool),
 	}
 	if err := j.reserve(c); err != nil {

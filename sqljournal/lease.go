@@ -127,8 +127,9 @@ func (c *cursor) isOurs(ctx context.Context, tx *writeTx) (bool, error) {
 	return err == nil, err
 }
 
-// forget drops what is known of a place that is another's now. Called with j.mu held.
+// forget drops what is known of a place that is another's now, and takes back what is in flight. Called with j.mu held.
 func (c *cursor) forget() {
+	c.recall()
 	c.leased, c.changed, c.out, c.look, c.awaited = false, 0, nil, true, 0
 	c.passed = time.Time{}
 	clear(c.settled)
@@ -137,6 +138,53 @@ func (c *cursor) forget() {
 	clear(c.waiting)
 	c.j.recent.poke() // it may be waiting for events
 	c.j.log.Warn("sqljournal: subscriber has become another process's", slog.String("subscriber", c.name))
+}
+
+// recall takes back what is in flight. Called with j.mu held.
+func (c *cursor) recall() {
+	var flying []int64
+	for _, pos := range c.out {
+		if !c.settled[pos] {
+			flying = append(flying, pos)
+		}
+	}
+	for pos := range c.waiting {
+		flying = append(flying, pos)
+	}
+	if len(flying) == 0 || c.takeBack == nil || c.closed {
+		return
+	}
+	before, freed := c.freed, make(chan struct{})
+	c.freed = freed
+	go func() {
+		defer close(freed)
+		if before != nil {
+			<-before
+		}
+		_ = c.takeBack(context.Background(), flying...) // it ends with the handlers that run
+	}()
+}
+
+// rest waits until nothing runs here any more of what was in flight when the place was lost: it is not to be given again
+// before. It reports whether there was something to wait for.
+func (c *cursor) rest(ctx context.Context) (bool, error) {
+	c.j.mu.Lock()
+	freed := c.freed
+	c.j.mu.Unlock()
+	if freed == nil {
+		return false, nil
+	}
+	select {
+	case <-freed:
+	case <-ctx.Done():
+		return true, context.Cause(ctx)
+	}
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if c.freed == freed {
+		c.freed = nil
+	}
+	return true, nil
 }
 
 // renew lengthens the leases, until the journal is closed.

@@ -15,6 +15,9 @@ import (
 // Next implements [jitney.Cursor].
 func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	if c.j.d.Shared {
+		if rested, err := c.rest(ctx); err != nil || rested {
+			return nil, 0, err
+		}
 		elsewhere, err := c.hold(ctx)
 		if err != nil {
 			return nil, 0, err

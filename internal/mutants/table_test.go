@@ -95,7 +95,7 @@ var mutants = []mutant{
 	}, "^TestG18DurableOnReturn$"},
 	{"tail-mark-not-checked", []edit{{"sqljournal/sqlite/files.go", "acked > last {", "acked > last+1<<40 {"}}, "^TestG26CorruptionIsLoud$"},
 	{"checksum-not-checked", []edit{{"sqljournal/record.go", "if r.crc != r.sum() {", "if false {"}}, "sqljournal/sqlite:^TestG26CorruptionIsLoud$"},
-	{"floor-above-what-is-out", []edit{{"sqljournal/settling.go", "c.floor = c.out[0] - 1", "c.floor = c.through"}}, "sqljournal/sqlite:^TestG21Resume$"},
+	{"floor-above-what-is-out", []edit{{"sqljournal/settling.go", "c.floor = c.out[0] - 1", "c.floor = c.through"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Journal$"},
 	{"settled-ahead-forgotten", []edit{{"sqljournal/reading.go", "c.settled[e.Position] = true\n\t\treturn true", "return false"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Journal$"},
 	{"doubt-not-settled", []edit{{"sqljournal/tx.go", "\tj.doubtful = true\n", ""}}, "sqljournal/sqlite:^TestG19ThreeOutcomes$"},
 	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 0 && len(batch)+len(changes) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},

@@ -34,6 +34,8 @@ type hearing struct {
 	seen    map[Counted]bool
 	first   map[string][]int // of each key, in the order of the first time
 	repeats int
+	inside  map[string]bool // keys whose handler runs
+	twice   int             // times that it ran already
 }
 
 // begun returns a load on j that has begun. Whoever publishes gives up at the end of ctx.
@@ -52,11 +54,13 @@ func begun(ctx context.Context, j *sqljournal.Journal) *load {
 }
 
 func (l *load) subscribe(name string, opts ...jitney.SubscribeOption) {
-	h := &hearing{seen: make(map[Counted]bool), first: make(map[string][]int)}
+	h := &hearing{seen: make(map[Counted]bool), first: make(map[string][]int), inside: make(map[string]bool)}
 	l.heard[name] = h
 	jitney.Subscribe(l.bus, name, func(_ context.Context, e Counted) error {
+		l.enter(h, e.Key)
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		h.inside[e.Key] = false
 		if h.seen[e] {
 			h.repeats++
 			return nil
@@ -65,6 +69,15 @@ func (l *load) subscribe(name string, opts ...jitney.SubscribeOption) {
 		h.first[e.Key] = append(h.first[e.Key], e.N)
 		return nil
 	}, append(opts, jitney.WithStart(jitney.FromBeginning()))...)
+}
+
+func (l *load) enter(h *hearing, key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h.inside[key] {
+		h.twice++
+	}
+	h.inside[key] = true
 }
 
 type envelopeKey struct{}
@@ -182,6 +195,9 @@ func (l *load) check(t *testing.T, stored []Counted, again bool) {
 	for name, h := range l.heard {
 		if got, want := fmt.Sprint(h.first), fmt.Sprint(order); got != want {
 			t.Errorf("%s has handled %d events, of %d stored, or not in their order", name, len(h.seen), len(stored))
+		}
+		if h.twice > 0 {
+			t.Errorf("%s: %d times a key had two handlers at once", name, h.twice)
 		}
 		if repeats += h.repeats; h.repeats > 0 && !again {
 			t.Errorf("%s has handled %d events again", name, h.repeats)
