@@ -18,24 +18,28 @@ import (
 // deviations are the laws of a journal that do not hold under a profile, whatever a program does about it.
 var deviations = map[string]map[string]string{
 	"InProcess": {},
-	"SQL": {
-		"The first Next says how far it is, without waiting": "what was settled comes again after a takeover",
-	},
-	"NATS": {
-		"The first Next says how far it is, without waiting": "what was settled comes again after a takeover",
-	},
-	"Kafka": {
-		"The first Next says how far it is, without waiting":                          "what was settled comes again after a takeover",
-		"An envelope with the same ID is stored once, another under it is a conflict": "no ID is remembered",
-		"End is the position of the newest event":                                     "Next has not come through while it gives an event a second time",
-	},
+	"SQL":       {postponedLaw: tooLate},
+	"NATS":      {postponedLaw: tooLate},
+	"Kafka":     {postponedLaw: tooLate, inOrderLaw: otherKeys, storedOnceLaw: noMemory, startsLaw: noMemory, atEndLaw: secondTime, firstNextLaw: secondTime},
 	"Worst": {
-		"The first Next says how far it is, without waiting":                          "what was settled comes again after a takeover",
-		"An envelope with the same ID is stored once, another under it is a conflict": "no ID is remembered",
-		"End is the position of the newest event":                                     "Next has not come through while it gives an event a second time",
-		"A batch is stored whole or not at all":                                       "there are no batches",
+		postponedLaw: tooLate, inOrderLaw: otherKeys, storedOnceLaw: noMemory, atEndLaw: secondTime, firstNextLaw: secondTime,
+		atomicLaw: "there are no batches",
 	},
 }
+
+const (
+	postponedLaw  = "What was postponed comes again before later ones, with the last of how far it had come"
+	tooLate       = "what the cursor is told between the loss of the place and the next call of Next is ignored"
+	inOrderLaw    = "What was appended comes back as it was, in order"
+	otherKeys     = "events of other keys may come before"
+	storedOnceLaw = "An envelope with the same ID is stored once, another under it is a conflict"
+	startsLaw     = "A new subscriber begins at the end, at the beginning or at a time"
+	noMemory      = "no ID is remembered"
+	atEndLaw      = "End is the position of the newest event"
+	firstNextLaw  = "The first Next says how far it is, without waiting"
+	secondTime    = "Next has not come through while it is to give an event a second time"
+	atomicLaw     = "A batch is stored whole or not at all"
+)
 
 var profiles = []Profile{InProcess, SQL, NATS, Kafka, Worst}
 
@@ -152,9 +156,10 @@ func (c *once) Next(ctx context.Context, most int) (entries []jitney.Entry, thro
 	for _, e := range all {
 		id := e.Envelope.ID
 		o, handled := c.outcome(id)
+		_, raw := e.Envelope.Event.(jitney.RawEvent)
 		c.ids[e.Position] = id
 		switch {
-		case handled && (c.seen[id] || o == jitney.Settled):
+		case handled && (c.seen[id] || raw || o == jitney.Settled):
 			c.Cursor.Settle(e.Position, o)
 		case !c.seen[id]:
 			entries = append(entries, e)
