@@ -47,12 +47,12 @@ var (
 	InProcess = Profile{Name: "InProcess"}
 	// SQL is a database that several processes share: one order, and what was settled last comes again when a lease is
 	// lost or a process has died.
-	SQL = Profile{Name: "SQL", Window: 64, Takeovers: 0.02, Indeterminate: 0.02, Late: 0.05}
+	SQL = Profile{Name: "SQL", Window: 64, Takeovers: 0.05, Indeterminate: 0.02, Late: 0.05}
 	// NATS is a stream of JetStream's: one order, messages of at most 1 MiB with their headers, de-duplication within a
 	// window. For servers before 2.12, set NoBatches.
 	NATS = Profile{
 		Name: "NATS", MaxEvent: 1 << 20, Remembers: 1000,
-		Indeterminate: 0.05, Late: 0.05, LostAcks: 0.05, Takeovers: 0.02, Window: 64,
+		Indeterminate: 0.05, Late: 0.05, LostAcks: 0.05, Takeovers: 0.05, Window: 64,
 	}
 	// Kafka is a topic with partitions: the order of one key alone, records of at most 1,000,000 bytes, no de-duplication
 	// of what is published again, partitions that move from process to process.
