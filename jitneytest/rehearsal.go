@@ -35,6 +35,7 @@ type Rehearsal struct {
 	doubted map[uuid.UUID]bool
 	visible map[uuid.UUID]time.Time // when a late event is
 	cursors map[*rehearsed]bool     // those open
+	losses  int64                   // how often a settlement, or a place, was lost
 	faults  []Fault
 }
 
@@ -132,17 +133,13 @@ func (r *Rehearsal) Crash(types *wire.Types) {
 	}
 }
 
-// End implements [jitney.Journal]. While an event has to be given again and nobody knows, it is one more.
+// End implements [jitney.Journal]. It is one more for each time that something was to be given again: who has seen
+// that a subscriber has come through the journal, and that this has not changed meanwhile, knows that it has settled all.
 func (r *Rehearsal) End(ctx context.Context) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	end, err := r.MemoryJournal.End(ctx)
-	for c := range r.cursors {
-		if c.untold != nothingNew {
-			return end + 1, err
-		}
-	}
-	return end, err
+	return end + r.losses, err
 }
 
 // Open implements [jitney.Journal].
@@ -212,6 +209,17 @@ func (r *Rehearsal) delay(envs []*jitney.Envelope) {
 		if _, known := r.visible[env.ID]; !known {
 			r.visible[env.ID] = at
 			r.note(SeenLate, "", env)
+		}
+	}
+}
+
+// lose has all cursors say that they have come through the journal once more.
+func (r *Rehearsal) lose() {
+	r.losses++
+	for c := range r.cursors {
+		select {
+		case c.wake <- struct{}{}:
+		default:
 		}
 	}
 }

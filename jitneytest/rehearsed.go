@@ -25,7 +25,6 @@ type rehearsed struct {
 	dead   bool            // closed, or its process has died
 	told   int64           // the last through
 	begun  bool            // Next has returned since the place was opened or taken over
-	untold news
 }
 
 // lent is an entry that was given, with what its settlement is to come to.
@@ -40,15 +39,6 @@ type settlement struct {
 	outcome jitney.Outcome
 }
 
-// news is whether the bus may take everything for settled though something is to come again.
-type news uint8
-
-const (
-	nothingNew news = iota
-	lossUntold      // a settlement was lost, and Next has not returned since
-	lossTold        // it has; when it is called again, its caller has taken note
-)
-
 func newRehearsed(r *Rehearsal, inner *memoryCursor, d jitney.Durable) *rehearsed {
 	return &rehearsed{
 		r: r, inner: inner, d: d, wake: make(chan struct{}, 1), looked: int64(inner.next), told: -1,
@@ -58,7 +48,6 @@ func newRehearsed(r *Rehearsal, inner *memoryCursor, d jitney.Durable) *rehearse
 
 // Next implements [jitney.Cursor].
 func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
-	c.hear()
 	for {
 		if err := c.regain(ctx); err != nil {
 			return nil, 0, err
@@ -70,15 +59,6 @@ func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, 
 		if err := wait(ctx); err != nil {
 			return nil, 0, err
 		}
-	}
-}
-
-// hear notes that the caller knows what it was told last, and has to be told once more that nothing is left.
-func (c *rehearsed) hear() {
-	c.r.mu.Lock()
-	defer c.r.mu.Unlock()
-	if c.untold == lossTold {
-		c.untold, c.told = nothingNew, -1
 	}
 }
 
@@ -131,8 +111,11 @@ func (c *rehearsed) rewind() {
 func (c *rehearsed) give(most int) (entries []jitney.Entry, through int64, wait func(context.Context) error) {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
-	if c.dead {
+	switch {
+	case c.dead:
 		return nil, 0, c.waiting(nil, 0)
+	case c.lost: // just now
+		return nil, 0, func(context.Context) error { return nil }
 	}
 	changed := c.fill(most)
 	for len(entries) < most {
@@ -143,15 +126,8 @@ func (c *rehearsed) give(most int) (entries []jitney.Entry, through int64, wait 
 		}
 		entries = append(entries, c.lend(at))
 	}
-	through = c.looked
-	if len(c.pool) > 0 {
-		through = min(through, c.pool[0].Position-1)
-	}
-	if len(entries) == 0 && through == c.told && c.begun && c.untold == nothingNew {
+	if through = c.through(changed != nil); len(entries) == 0 && through == c.told && c.begun {
 		return nil, 0, wait
-	}
-	if c.untold == lossUntold {
-		c.untold = lossTold
 	}
 	c.told, c.begun = through, true
 	return entries, through, nil
@@ -202,11 +178,7 @@ func (c *rehearsed) Settle(position int64, o jitney.Outcome) {
 		}
 		return
 	}
-	c.untold = lossUntold
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.r.lose()
 }
 
 // Postpone implements [jitney.Cursor].

@@ -20,6 +20,17 @@ func (c *rehearsed) fill(most int) (changed <-chan struct{}) {
 	return changed
 }
 
+// through is how far it has looked and given all. At the end of the journal it is what End returns.
+func (c *rehearsed) through(atEnd bool) int64 {
+	switch {
+	case len(c.pool) > 0:
+		return c.pool[0].Position - 1
+	case atEnd:
+		return c.looked + c.r.losses
+	}
+	return c.looked
+}
+
 func (c *rehearsed) window(most int) int { return max(c.d.Window, most, 1) }
 
 // pick returns where in the pool the entry is that is to be given now, or how long there is to wait for one.
