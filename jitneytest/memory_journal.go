@@ -201,6 +201,12 @@ func (c *memoryCursor) wasHeld() jitney.Held {
 	return c.p.held
 }
 
+func (c *memoryCursor) atEnd() bool {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.next == len(c.j.log)
+}
+
 func (c *memoryCursor) progress(position int64) *jitney.Progress {
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()

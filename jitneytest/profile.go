@@ -28,12 +28,14 @@ type Profile struct {
 	// PerKey says that only the events of one key keep their order. One may come before others that are up to a window
 	// before it in the journal.
 	PerKey bool
-	// Duplicates is the rate of events that come a second time though nobody has lost anything.
+	// Duplicates is the rate of events that come a second time though nobody has lost anything. Until then Next does not
+	// say that it is through.
 	Duplicates float64
 	// LostAcks is the rate of events whose settlement is lost, so that they are handled again.
 	LostAcks float64
 	// Takeovers is the rate of events at whose settlement the subscriber loses its place to another process, and gets it
-	// back: it is given again what was not settled, and what had been settled and was not stored.
+	// back: it is given again what was not settled, and what had been settled and was not stored. What it tells the cursor
+	// in between is ignored, and Hold answers jitney.ErrInUse.
 	Takeovers float64
 	// Window is how many settlements are stored together, and so how many of them less one are lost at most in a takeover
 	// or in a Crash, with the one at which it happens. 0 and 1 store each at once.

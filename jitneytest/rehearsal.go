@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -126,7 +125,7 @@ func (r *Rehearsal) Crash(types *wire.Types) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.MemoryJournal.Crash(types)
-	for c := range maps.Keys(r.cursors) {
+	for c := range r.cursors {
 		c.forget()
 		c.dead = true
 		delete(r.cursors, c)

@@ -126,7 +126,7 @@ func (c *rehearsed) give(most int) (entries []jitney.Entry, through int64, wait 
 		}
 		entries = append(entries, c.lend(at))
 	}
-	if through = c.through(changed != nil); len(entries) == 0 && through == c.told && c.begun {
+	if through = c.through(); len(entries) == 0 && through == c.told && c.begun {
 		return nil, 0, wait
 	}
 	c.told, c.begun = through, true

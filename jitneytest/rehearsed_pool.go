@@ -21,11 +21,11 @@ func (c *rehearsed) fill(most int) (changed <-chan struct{}) {
 }
 
 // through is how far it has looked and given all. At the end of the journal it is what End returns.
-func (c *rehearsed) through(atEnd bool) int64 {
+func (c *rehearsed) through() int64 {
 	switch {
 	case len(c.pool) > 0:
 		return c.pool[0].Position - 1
-	case atEnd:
+	case c.inner.atEnd():
 		return c.looked + c.r.losses
 	}
 	return c.looked
