@@ -156,8 +156,11 @@ func (r *Rehearsal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, 
 
 // What follows is called with mu held.
 
+// note keeps what is done to an event, if it can be read.
 func (r *Rehearsal) note(kind, subscriber string, env *jitney.Envelope) {
-	r.faults = append(r.faults, Fault{kind, env.ID, env.Type, subscriber})
+	if env != nil {
+		r.faults = append(r.faults, Fault{kind, env.ID, env.Type, subscriber})
+	}
 }
 
 // hits reports whether an event is one of those that a rate hits.

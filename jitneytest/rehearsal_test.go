@@ -342,6 +342,39 @@ func TestARecallThatFailsIsTriedAgain(t *testing.T) {
 	assert.Len(t, entries, 1)
 }
 
+// crooked is what a later program takes for paid.
+type crooked struct{ Account int }
+
+func (crooked) EventType() string { return "rehearsal.paid" }
+
+func TestWhatCannotBeReadComesWithItsError(t *testing.T) {
+	r := Rehearse(t, Worst.WithSeed(2), paidTypes())
+	for _, env := range []*jitney.Envelope{paidEnvelope(0), paidEnvelope(1)} {
+		env.Event, env.Type = jitney.RawEvent{Type: "other", Version: 1, Data: []byte("{}")}, "other"
+		require.NoError(t, r.Append(t.Context(), env))
+	}
+	require.NoError(t, r.Append(t.Context(), paidEnvelope(2)))
+	later := wire.NewTypes()
+	wire.Register[crooked](later)
+	r.Crash(later)
+	c, err := r.Open(t.Context(), jitney.Durable{Name: "s", From: jitney.FromBeginning()})
+	require.NoError(t, err)
+	unread := 0
+	for got := 0; got < 3; {
+		entries, _, err := c.Next(t.Context(), 3)
+		require.NoError(t, err)
+		for _, e := range entries {
+			if e.Err != nil {
+				require.ErrorIs(t, e.Err, wire.ErrDecode)
+				unread++
+			}
+			c.Settle(e.Position, jitney.Settled)
+		}
+		got += len(entries)
+	}
+	assert.Positive(t, unread)
+}
+
 func TestAFailedTestToldItsSeedAndFaults(t *testing.T) {
 	run := func(failed bool) string {
 		s := &stage{witness: witness{}, failed: failed}

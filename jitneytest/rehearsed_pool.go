@@ -138,9 +138,7 @@ func (c *rehearsed) store() {
 // forget loses what has been settled and not stored.
 func (c *rehearsed) forget() {
 	for _, s := range c.keep {
-		if s.entry.Envelope != nil {
-			c.r.note(GivenAgain, c.d.Name, s.entry.Envelope)
-		}
+		c.r.note(GivenAgain, c.d.Name, s.entry.Envelope)
 	}
 	c.keep = nil
 }
