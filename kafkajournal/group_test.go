@@ -277,7 +277,7 @@ func (m *member) die() {
 
 func TestNothingIsLostWhileMembersComeAndGo(t *testing.T) {
 	for _, deaths := range []bool{false, true} {
-		t.Run(fmt.Sprintf("deaths %v", deaths), func(t *testing.T) { storm(t, deaths, 8, 3000) })
+		t.Run(fmt.Sprintf("deaths %v", deaths), func(t *testing.T) { storm(t, deaths, 6, 1200) })
 	}
 }
 
