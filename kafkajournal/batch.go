@@ -80,7 +80,7 @@ func (j *Journal) storeAll(drafts []*draft) error {
 		return err
 	}
 	if err := b.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		b.drop()
+		b.abort() // so that it is soon known
 		return fmt.Errorf("%w: commit: %w", jitney.ErrIndeterminate, err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (b *batches) produce(ctx context.Context, drafts []*draft) error {
 	return b.client.ProduceSync(ctx, records...).FirstErr()
 }
 
-// abort gives up a transaction of which no commit was asked for: even if it cannot be ended, Kafka does that in time.
+// abort ends what may be left of a transaction. If it cannot, Kafka does in time.
 func (b *batches) abort() {
 	ctx, cancel := context.WithTimeout(context.Background(), transactionTimeout)
 	defer cancel()

@@ -94,11 +94,14 @@ func (c *cursor) replayable(ctx context.Context, r Replay) error {
 		return ErrSideEffects
 	}
 	groups, err := c.j.admin.DescribeGroups(ctx, c.group)
-	if err != nil {
-		return err
+	if err == nil {
+		err = groups[c.group].Err
 	}
-	if g := groups[c.group]; len(g.Members) > 0 {
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound): // nobody has settled anything, or Kafka has forgotten it
+		return nil
+	case err == nil && len(groups[c.group].Members) > 0:
 		return jitney.ErrInUse
 	}
-	return nil
+	return err
 }
