@@ -29,6 +29,8 @@ type cursor struct {
 	pending *suspicion // what is to be returned when it has been noted; Next's alone
 	turn    int32      // the partition that was asked last; Next's alone
 
+	strange int // errors of fetches; pump's alone
+
 	life    context.Context // of its goroutines
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -44,7 +46,6 @@ type cursor struct {
 	closed   bool                 // nothing is given or taken any more
 	stored   bool                 // all that was settled before
 	grown    chan struct{}        // closed when Next should look again
-	strange  int                  // errors of fetches
 }
 
 // Open implements [jitney.Journal]. Other processes may have the same name open, and share its partitions.

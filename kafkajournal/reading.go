@@ -27,8 +27,11 @@ func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, err
 			return nil, 0, context.Cause(ctx)
 		}
 		c.mu.Lock()
-		grown := c.grown
+		grown, closed := c.grown, c.closed
 		c.mu.Unlock()
+		if closed {
+			return nil, 0, fmt.Errorf("kafkajournal: read for %s: %w", c.name, ErrClosed)
+		}
 		entries, err := c.look(ctx, most)
 		if err != nil {
 			return nil, 0, err
@@ -115,13 +118,14 @@ func (c *cursor) fromLog(most int) (records []*kgo.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.inTurn() {
+		p.recovery.arrive(p)
 		switch {
 		case c.closed || len(records) >= most:
 			return records
 		case p.leaving || len(p.asides) > 0:
 		case p.recovery.left == 0:
 			records = append(records, c.take(p, most-len(records))...)
-		case len(records) == 0 && p.recovery.may(p):
+		case len(records) == 0 && p.recovery.may():
 			if one := c.take(p, 1); len(one) > 0 {
 				c.suspect(p, c.j.entry(one[0]))
 				return nil
@@ -150,7 +154,7 @@ func (c *cursor) through() int64 {
 	var v vector
 	for number, p := range c.parts {
 		v = v.or(make(vector, number+1))
-		if p.place != nil {
+		if p.place != nil && len(p.asides) == 0 {
 			v[number] = p.place.Through()
 		}
 	}
@@ -188,7 +192,7 @@ func (c *cursor) nextAside(most int) (*partition, []int64) {
 		if p.recovery.left == 0 {
 			return p, slices.Clone(p.asides[:min(most, len(p.asides))])
 		}
-		if p.recovery.may(p) {
+		if p.recovery.may() {
 			return p, p.asides[:1:1]
 		}
 	}

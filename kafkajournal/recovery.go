@@ -26,16 +26,15 @@ type recovery struct {
 // be slow, and the process does not die of that.
 const recoveryPatience = 5 * time.Second
 
-// may reports whether the next entry may be given.
-func (r *recovery) may(p *partition) bool {
-	if r.last != 0 && time.Since(r.since) < recoveryPatience {
-		return false
-	}
+// arrive ends the way back where the partition ended when it was taken over.
+func (r *recovery) arrive(p *partition) {
 	if len(p.asides) == 0 && len(p.queue) > 0 && p.queue[0].Offset >= r.until {
-		r.left = 1 // one more, so that it is noted that the one before was survived
+		r.left = 0
 	}
-	return true
 }
+
+// may reports whether the next entry may be given.
+func (r *recovery) may() bool { return r.last == 0 || time.Since(r.since) >= recoveryPatience }
 
 // survive notes that the handler of what was given last has returned.
 func (r *recovery) survive(behind int64) {

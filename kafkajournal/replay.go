@@ -47,7 +47,7 @@ func (j *Journal) replay(ctx context.Context, r Replay) error {
 		return err
 	}
 	committed, err := j.admin.FetchOffsets(ctx, c.group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return err
 	}
 	rows := make(map[string][]byte)
@@ -69,9 +69,11 @@ func (j *Journal) replay(ctx context.Context, r Replay) error {
 	if err := j.places.put(ctx, rows); err != nil {
 		return err
 	}
-	err = j.admin.CommitAllOffsets(ctx, c.group, back)
-	if errors.Is(err, kerr.UnknownMemberID) {
+	switch err = j.admin.CommitAllOffsets(ctx, c.group, back); {
+	case errors.Is(err, kerr.UnknownMemberID):
 		return jitney.ErrInUse
+	case errors.Is(err, kerr.GroupIDNotFound): // the mark says it
+		return nil
 	}
 	return err
 }
@@ -98,7 +100,7 @@ func (c *cursor) replayable(ctx context.Context, r Replay) error {
 		err = groups[c.group].Err
 	}
 	switch {
-	case errors.Is(err, kerr.GroupIDNotFound): // nobody has settled anything, or Kafka has forgotten it
+	case errors.Is(err, kerr.GroupIDNotFound): // nobody has joined it, or Kafka has forgotten that
 		return nil
 	case err == nil && len(groups[c.group].Members) > 0:
 		return jitney.ErrInUse
