@@ -3,9 +3,11 @@ package kafkajournal_test
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,4 +83,89 @@ func TestABusOnKafkaRetriesBuriesAndGoesOnAfterARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, dead, 2)
 	require.NotContains(t, said.text(), "secret")
+}
+
+func TestABusGoesOnWhileConnectionsBreakAndLeadersMove(t *testing.T) {
+	cluster := fake(t)
+	p, err := begin(t.Context(), cluster.ListenAddrs(), types(), kafkajournal.WithTopic(topic()), kafkajournal.WithPartitions(4))
+	require.NoError(t, err)
+	w := newWitness()
+	b := jitney.New(jitney.WithJournal(p), jitney.WithLogger(quiet))
+	jitney.Subscribe(b, "s", w.handle, jitney.WithStart(jitney.FromBeginning()), jitney.WithWorkers(4))
+	const keys, each = 10, 30
+	for n := range each {
+		for k := range keys {
+			publishAnyway(t, b, counted{string(rune('a' + k)), n + 1})
+		}
+		switch n % 10 {
+		case 2:
+			p.cut(false)
+		case 5:
+			cluster.ShufflePartitionLeaders()
+		case 8:
+			cluster.RehashCoordinators()
+		}
+	}
+	w.await(t, keys*each)
+	require.NoError(t, b.Shutdown(t.Context()))
+	require.NoError(t, p.Close(t.Context()))
+	require.NoError(t, errors.Join(w.wrong...))
+}
+
+// publishAnyway publishes until it is known that e is stored.
+func publishAnyway(t *testing.T, b *jitney.Bus, e jitney.Event) {
+	t.Helper()
+	err := b.Publish(t.Context(), e)
+	for unsure := (*jitney.AppendError)(nil); errors.As(err, &unsure); {
+		require.ErrorIs(t, err, jitney.ErrIndeterminate)
+		err = b.Forward(t.Context(), unsure.Envelopes[0])
+	}
+	require.NoError(t, err)
+}
+
+func TestTwoBusesShareASubscriber(t *testing.T) {
+	cluster := fake(t)
+	w, name := newWitness(), topic()
+	var counts [2]atomic.Int64
+	start := func(i int) (*process, *jitney.Bus) {
+		p, err := begin(t.Context(), cluster.ListenAddrs(), types(), kafkajournal.WithTopic(name), kafkajournal.WithPartitions(4))
+		require.NoError(t, err)
+		b := jitney.New(jitney.WithJournal(p), jitney.WithLogger(quiet))
+		jitney.Subscribe(b, "s", func(ctx context.Context, e counted) error { counts[i].Add(1); return w.handle(ctx, e) },
+			jitney.WithStart(jitney.FromBeginning()), jitney.WithWorkers(4))
+		return p, b
+	}
+	p, first := start(0)
+	published := 0
+	publish := func() {
+		for k := range 20 {
+			require.NoError(t, first.Publish(t.Context(), counted{string(rune('a' + k)), published/20 + 1}))
+		}
+		published += 20
+		w.await(t, published)
+	}
+	publish()
+	q, second := start(1)
+	for counts[1].Load() < 50 {
+		publish()
+	}
+	require.NoError(t, second.Shutdown(t.Context()))
+	require.NoError(t, q.Close(t.Context()))
+	publish()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, first.Flush(ctx))
+	require.NoError(t, first.Shutdown(t.Context()))
+	require.NoError(t, p.Close(t.Context()))
+	require.NoError(t, errors.Join(w.wrong...))
+	require.EqualValues(t, published, counts[0].Load()+counts[1].Load(), "each is handled once")
+}
+
+// handle is a handler.
+func (w *witness) handle(_ context.Context, e counted) error {
+	at := int64(crc32.ChecksumIEEE([]byte(e.Key)))<<20 | int64(e.N) // of its own for each event
+	w.enter(e, at)
+	pause()
+	w.leave(e, at)
+	return nil
 }
