@@ -107,40 +107,6 @@ func (c *cursor) begin(ctx context.Context) error {
 	return nil
 }
 
-// born finds where the subscriber began, or has it begin.
-func (c *cursor) born(ctx context.Context) error {
-	key := births + c.name
-	for {
-		if err := c.j.places.sync(ctx); err != nil {
-			return err
-		}
-		if known, err := c.j.places.load(key, &c.birth); known || err != nil {
-			return err
-		}
-		at, err := c.j.startOf(ctx, c.d.From)
-		if err != nil {
-			return err
-		}
-		b := birth{Offsets: at, SideEffects: c.d.SideEffects}
-		if err := c.j.places.put(ctx, map[string][]byte{key: row(b)}); err != nil {
-			return err
-		}
-	}
-}
-
-// startOf returns the first offset of each partition from a start on.
-func (j *Journal) startOf(ctx context.Context, s jitney.Start) (vector, error) {
-	beginning, t := s.At()
-	switch {
-	case beginning:
-		return j.starts(ctx)
-	case t.IsZero():
-		return j.ends(ctx)
-	}
-	list, err := j.admin.ListOffsetsAfterMilli(ctx, max(t.UnixMilli(), 0), j.topic)
-	return offsets(j.topic, list, err)
-}
-
 // Settle implements [jitney.Cursor].
 func (c *cursor) Settle(position int64, o jitney.Outcome) {
 	c.tell(position, func(p *partition, behind int64) bool { return p.place.Settle(behind, o) })

@@ -61,7 +61,8 @@ func TestRecordsOfOtherProgramsAreRead(t *testing.T) {
 	for _, r := range []*kgo.Record{
 		{ // as in the binding's example of binary mode
 			Key: []byte("mykey"), Value: []byte(`{"Key":"a","N":1}`),
-			Headers: headers(append(binary, "ce_time", "2018-04-05T03:56:24Z", "content-type", "application/json; charset=utf-8", "traceparent", "not an attribute")...),
+			Headers: headers(append(binary, "ce_time", "2018-04-05T03:56:24Z",
+				"content-type", "application/json; charset=utf-8", "traceparent", "not an attribute")...),
 		},
 		{ // and of structured mode
 			Headers: headers("content-type", "application/cloudevents+json; charset=UTF-8"),
