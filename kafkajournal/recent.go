@@ -130,6 +130,8 @@ func (j *Journal) lookBack(ctx context.Context) error {
 	if j.remembered <= 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
 	ends, err := j.ends(ctx)
 	if err != nil {
 		return err
