@@ -1,0 +1,2 @@
+// Package natsjournal keeps a bus's events in NATS JetStream.
+package natsjournal

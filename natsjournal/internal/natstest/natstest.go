@@ -1,0 +1,138 @@
+// Package natstest has what the tests of a journal have in common, whichever server it is on.
+package natstest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/natsjournal"
+	"github.com/jitney-go/jitney/natsjournal/embedded"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// Lease is the one of the tests' journals: a process that has died is replaced after it.
+const Lease = 300 * time.Millisecond
+
+// Env is the variable that says where the real server is.
+const Env = "JITNEY_NATS"
+
+// Place is where tests keep journals.
+type Place struct {
+	// Connect makes a connection to the server.
+	Connect func() (*nats.Conn, error)
+	// Name is the name of the test's own stream.
+	Name string
+}
+
+// Embedded returns a place on a server that ends with the test.
+func Embedded(t testing.TB) *Place {
+	s, err := embedded.Start(t.Context(), t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	return &Place{Connect: func() (*nats.Conn, error) { return s.Connect() }, Name: "TEST"}
+}
+
+// URL is where the real server is. Without one it skips the test.
+func URL(t testing.TB) string {
+	url := os.Getenv(Env)
+	if url == "" {
+		url = nats.DefaultURL
+	}
+	nc, err := nats.Connect(url, nats.Timeout(5*time.Second))
+	if err != nil {
+		t.Skipf("needs a NATS server with JetStream, see %s: %v", Env, err)
+	}
+	nc.Close()
+	return url
+}
+
+// Real returns a place on the real server, with a stream that is removed at the end.
+func Real(t testing.TB) *Place {
+	url := URL(t)
+	p := &Place{
+		Connect: func() (*nats.Conn, error) { return nats.Connect(url, natsjournal.ConnOptions()...) },
+		Name:    fmt.Sprintf("TEST%08x", rand.Uint32()),
+	}
+	t.Cleanup(func() { p.clear(t) })
+	return p
+}
+
+func (p *Place) clear(t testing.TB) {
+	nc, err := p.Connect()
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	for _, stream := range []string{p.Name, "KV_" + p.Name + "_places", "KV_" + p.Name + "_inbox", "KV_" + p.Name + "_letters"} {
+		if err := js.DeleteStream(context.Background(), stream); err != nil {
+			require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+		}
+	}
+}
+
+// Process is a journal with a connection of its own, as another process has it.
+type Process struct {
+	*natsjournal.Journal
+	Conn *nats.Conn
+}
+
+// Open opens the journal.
+func (p *Place) Open(types *wire.Types, opts ...natsjournal.Option) (*Process, error) {
+	nc, err := p.Connect()
+	if err != nil {
+		return nil, err
+	}
+	opts = append([]natsjournal.Option{natsjournal.WithName(p.Name), natsjournal.WithLease(Lease), natsjournal.WithServerSync()}, opts...)
+	j, err := natsjournal.Open(context.Background(), nc, types, opts...)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Process{j, nc}, nil
+}
+
+// Close ends the process as it should.
+func (p *Process) Close() error {
+	defer p.Conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return p.Journal.Close(ctx)
+}
+
+// Kill ends the process so that nothing of what it has not written is written any more.
+func (p *Process) Kill() {
+	p.Conn.Close()
+	_ = p.Journal.Close(context.Background())
+}
+
+// Store is a jitneytest.JournalStore.
+type Store struct {
+	*Place
+	open *Process
+}
+
+// Open implements jitneytest.JournalStore.
+func (s *Store) Open(types *wire.Types) (_ jitney.Journal, err error) {
+	if s.open, err = s.Place.Open(types); err != nil {
+		return nil, err
+	}
+	return s.open, nil
+}
+
+// Close implements jitneytest.JournalStore.
+func (s *Store) Close(clean bool) error {
+	if clean {
+		return s.open.Close()
+	}
+	s.open.Kill()
+	return nil
+}

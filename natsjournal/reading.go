@@ -1,0 +1,266 @@
+package natsjournal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/jitney-go/jitney"
+)
+
+// arrival is an event of the stream, decoded.
+type arrival struct{ entry jitney.Entry }
+
+// How much of the stream is read ahead of what a subscriber has taken: at the client decoded, and on its way.
+const (
+	readAhead = 64
+	onTheWay  = 256
+	bytes     = 8 << 20
+)
+
+// subject is what the subscriber reads of the stream.
+func (r *reign) subject() string {
+	if r.c.d.Type == "" {
+		return r.c.j.name + ".event.>"
+	}
+	return subject(r.c.j.name, r.c.d.Type)
+}
+
+// receive reads the stream from the floor on until the reign ends. It begins anew where it was whenever something fails.
+func (r *reign) receive() {
+	defer close(r.read)
+	r.c.mu.Lock()
+	next := uint64(r.place.Floor() + 1)
+	r.c.mu.Unlock()
+	for times := 1; ; times++ {
+		before := next
+		err := r.stream(&next)
+		if r.lost() {
+			return
+		}
+		if next > before {
+			times = 1
+		}
+		if times&(times-1) == 0 {
+			r.c.j.log.Warn("natsjournal: reading the stream has failed, will go on",
+				slog.String("subscriber", r.c.d.Name), slog.Int("times", times), slog.String("error", err.Error()))
+		}
+		_ = pause(r.ctx, min(time.Duration(times)*50*time.Millisecond, 2*time.Second))
+	}
+}
+
+// stream reads the stream from next on, with a consumer of its own that the server forgets when nobody asks it for more.
+func (r *reign) stream(next *uint64) error {
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	consumer, err := r.c.j.js.OrderedConsumer(ctx, r.c.j.name, jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{r.subject()}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
+		MaxResetAttempts: 1, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	limit := max(bytes, 2*int(r.c.j.nc.MaxPayload()))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(onTheWay, limit),
+		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(2*time.Second))
+	if err != nil {
+		return err
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(r.ctx))
+		if err != nil {
+			return err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if seq := meta.Sequence.Stream; seq < *next {
+			continue
+		}
+		select {
+		case r.arrivals <- arrival{r.c.j.entry(meta.Sequence.Stream, msg.Headers(), msg.Data())}:
+			*next = meta.Sequence.Stream + 1
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		}
+	}
+}
+
+// lookEvery is how often the server is asked, at least, whether there is something that is not for the subscriber, or
+// has been removed; tick is how often it is asked if this process knows of something.
+const (
+	lookEvery = time.Second
+	tick      = 25 * time.Millisecond
+)
+
+// next is Next while the place is ours.
+func (r *reign) next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
+	recovering := r.recovery.left > 0
+	if recovering {
+		if err := r.awaitLast(ctx); err != nil {
+			return nil, 0, err
+		}
+		most = 1
+	}
+	first := r.first
+	r.first = false
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		entries, err := r.fromAside(ctx, most)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(entries) == 0 {
+			entries = r.arrived(ctx, nil, most)
+		}
+		if len(entries) > 0 {
+			return r.given(ctx, entries, recovering)
+		}
+		if first || r.mayLook() {
+			if passed, err := r.look(ctx); err != nil || passed || first && r.caughtUp() {
+				return r.upTo(ctx, err)
+			}
+			first = false
+		}
+		select {
+		case a := <-r.arrivals:
+			if entries = r.arrived(ctx, &a, most); len(entries) > 0 {
+				return r.given(ctx, entries, recovering)
+			}
+			return r.upTo(ctx, nil)
+		case <-t.C:
+		case <-r.poke:
+		case <-r.ctx.Done():
+			return nil, r.through(), r.ctx.Err()
+		case <-ctx.Done():
+			return nil, 0, context.Cause(ctx)
+		}
+	}
+}
+
+// given returns entries from Next.
+func (r *reign) given(ctx context.Context, entries []jitney.Entry, recovering bool) ([]jitney.Entry, int64, error) {
+	if recovering {
+		if err := r.suspected(ctx, &entries[0]); err != nil {
+			return nil, 0, err
+		}
+	}
+	return entries, r.through(), nil
+}
+
+// upTo returns from Next without entries: all that had been in flight has been given.
+func (r *reign) upTo(ctx context.Context, err error) ([]jitney.Entry, int64, error) {
+	if err == nil {
+		err = r.recovered(ctx)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return nil, r.through(), nil
+}
+
+func (r *reign) through() int64 {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	return r.place.Through()
+}
+
+// caughtUp reports whether nothing is known that has not been looked at.
+func (r *reign) caughtUp() bool { return r.through() >= r.c.j.known.Load() }
+
+func (r *reign) mayLook() bool { return !r.caughtUp() || time.Since(r.looked) >= lookEvery }
+
+// arrived returns the entries for the subscriber among a and what has arrived behind it, at most so many.
+func (r *reign) arrived(ctx context.Context, a *arrival, most int) (entries []jitney.Entry) {
+	for len(entries) < max(most, 1) {
+		if a == nil {
+			select {
+			case next := <-r.arrivals:
+				a = &next
+			default:
+				return entries
+			}
+		}
+		r.notice(ctx, a.entry.Position)
+		if r.take(a.entry.Position) {
+			entries = append(entries, a.entry)
+		}
+		a = nil
+	}
+	return entries
+}
+
+// take notes that the event at pos is given, and reports whether it is to be.
+func (r *reign) take(pos int64) bool {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.lost() || pos <= r.place.Through() {
+		return false
+	}
+	r.c.j.heard(pos)
+	is := r.place.Give(pos)
+	if r.place.Changed() > 0 {
+		r.touch()
+	}
+	return is
+}
+
+// look asks the server how far the stream goes. If there is nothing for the subscriber up to there, that is passed.
+func (r *reign) look(ctx context.Context) (passed bool, err error) {
+	r.looked = time.Now()
+	end, err := r.c.j.end(ctx)
+	if err != nil {
+		return false, err
+	}
+	through := r.through()
+	if end <= through {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	msg, err := r.c.j.stream.GetMsg(ctx, uint64(through+1), jetstream.WithGetMsgSubject(r.subject()))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return false, because(ctx, err)
+	case int64(msg.Sequence) <= end:
+		return false, nil // it is about to arrive
+	}
+	r.notice(ctx, end+1)
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.lost() {
+		return false, nil
+	}
+	r.place.Pass(end)
+	r.touch()
+	return true, nil
+}
+
+// notice says if events have been removed that come before pos, and which the subscriber has not had. One that reads a
+// single type cannot tell what they were.
+func (r *reign) notice(ctx context.Context, pos int64) {
+	from, to := r.through()+1, pos-1
+	if from > to {
+		return
+	}
+	if r.c.d.Type != "" {
+		if time.Since(time.Unix(0, r.c.j.asked.Load())) > lookEvery {
+			if _, err := r.c.j.end(ctx); err != nil {
+				return
+			}
+		}
+		to = min(to, r.c.j.oldest.Load()-1)
+	}
+	if from <= to {
+		r.c.j.log.Error("natsjournal: events were removed before their subscriber has had them",
+			slog.String("subscriber", r.c.d.Name), slog.Int64("from", from), slog.Int64("to", to),
+			slog.Bool("all_for_it", r.c.d.Type == ""))
+	}
+}
