@@ -18,7 +18,7 @@ type arrival struct{ entry jitney.Entry }
 const (
 	readAhead = 64
 	onTheWay  = 256
-	bytes     = 8 << 20
+	maxBytes  = 8 << 20
 )
 
 // subject is what the subscriber reads of the stream.
@@ -63,7 +63,7 @@ func (r *reign) stream(next *uint64) error {
 	if err != nil {
 		return err
 	}
-	limit := max(bytes, 2*int(r.c.j.nc.MaxPayload()))
+	limit := max(maxBytes, 2*int(r.c.j.nc.MaxPayload()))
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(onTheWay, limit),
 		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(2*time.Second))
 	if err != nil {

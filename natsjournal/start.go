@@ -2,10 +2,8 @@ package natsjournal
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/jitney-go/jitney"
@@ -36,8 +34,8 @@ func (j *Journal) since(ctx context.Context, t time.Time, end int64) (before int
 	from := t.Add(-ahead)
 	before = end
 	err = j.scan(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from, HeadersOnly: true}, end,
-		func(pos int64, header nats.Header, got time.Time) bool {
-			at, err := time.Parse(time.RFC3339Nano, header.Get(prefix+wire.Time))
+		func(pos int64, msg jetstream.Msg, got time.Time) bool {
+			at, err := time.Parse(time.RFC3339Nano, msg.Headers().Get(prefix+wire.Time))
 			if err != nil {
 				at = got
 			}
@@ -50,8 +48,9 @@ func (j *Journal) since(ctx context.Context, t time.Time, end int64) (before int
 	return before, err
 }
 
-// scan calls f with the headers of the events that config selects, up to end, until it returns false.
-func (j *Journal) scan(ctx context.Context, config jetstream.OrderedConsumerConfig, end int64, f func(pos int64, header nats.Header, got time.Time) bool) error {
+// scan calls f with the events that config selects, up to end, until it returns false.
+func (j *Journal) scan(ctx context.Context, config jetstream.OrderedConsumerConfig, end int64, f func(pos int64, msg jetstream.Msg, got time.Time) bool) error {
+	config.InactiveThreshold = time.Minute
 	if end == 0 {
 		return nil
 	}
@@ -80,10 +79,8 @@ func (j *Journal) scan(ctx context.Context, config jetstream.OrderedConsumerConf
 		if pos > end {
 			return nil
 		}
-		if !f(pos, msg.Headers(), meta.Timestamp) || pos == end || meta.NumPending == 0 {
+		if !f(pos, msg, meta.Timestamp) || pos == end || meta.NumPending == 0 {
 			return nil
 		}
 	}
 }
-
-var errNoBeginning = errors.New("it has no beginning: give From or Position")

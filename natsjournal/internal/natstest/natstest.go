@@ -22,6 +22,9 @@ import (
 // Lease is the one of the tests' journals: a process that has died is replaced after it.
 const Lease = 300 * time.Millisecond
 
+// Patience is how long something may take that is to happen.
+const Patience = 20 * time.Second
+
 // Env is the variable that says where the real server is.
 const Env = "JITNEY_NATS"
 
@@ -31,6 +34,8 @@ type Place struct {
 	Connect func() (*nats.Conn, error)
 	// Name is the name of the test's own stream.
 	Name string
+	// Batchless says why the server has no atomic batches; "" if it has.
+	Batchless string
 }
 
 // Embedded returns a place on a server that ends with the test.
@@ -41,9 +46,9 @@ func Embedded(t testing.TB) *Place {
 	return &Place{Connect: func() (*nats.Conn, error) { return s.Connect() }, Name: "TEST"}
 }
 
-// URL is where the real server is. Without one it skips the test.
-func URL(t testing.TB) string {
-	url := os.Getenv(Env)
+// server is where the real server is, and its version. Without one it skips the test.
+func server(t testing.TB) (url, version string) {
+	url = os.Getenv(Env)
 	if url == "" {
 		url = nats.DefaultURL
 	}
@@ -51,16 +56,22 @@ func URL(t testing.TB) string {
 	if err != nil {
 		t.Skipf("needs a NATS server with JetStream, see %s: %v", Env, err)
 	}
-	nc.Close()
-	return url
+	defer nc.Close()
+	return url, nc.ConnectedServerVersion()
 }
 
 // Real returns a place on the real server, with a stream that is removed at the end.
 func Real(t testing.TB) *Place {
-	url := URL(t)
+	url, version := server(t)
 	p := &Place{
 		Connect: func() (*nats.Conn, error) { return nats.Connect(url, natsjournal.ConnOptions()...) },
 		Name:    fmt.Sprintf("TEST%08x", rand.Uint32()),
+	}
+	var major, minor int
+	_, err := fmt.Sscanf(version, "%d.%d", &major, &minor)
+	require.NoError(t, err)
+	if major == 2 && minor < 12 {
+		p.Batchless = "server " + version + " has no atomic batches"
 	}
 	t.Cleanup(func() { p.clear(t) })
 	return p
@@ -127,6 +138,9 @@ func (s *Store) Open(types *wire.Types) (_ jitney.Journal, err error) {
 	}
 	return s.open, nil
 }
+
+// WithoutBatches implements jitneytest.Batchless.
+func (s *Store) WithoutBatches() string { return s.Batchless }
 
 // Close implements jitneytest.JournalStore.
 func (s *Store) Close(clean bool) error {
