@@ -21,8 +21,6 @@ var (
 	ErrNoBatches = errors.New("server has no atomic batches")
 	// ErrFull: a limit of the stream's, the account's or the disk's is reached.
 	ErrFull = errors.New("journal is full")
-	// ErrNotConnected: the server could not be reached; nothing has been sent.
-	ErrNotConnected = errors.New("not connected")
 )
 
 // maxPending is how many messages may wait for their acknowledgement.
@@ -124,30 +122,6 @@ func inDoubt(doubt bool, err error) error {
 		return fmt.Errorf("%w: %w", jitney.ErrIndeterminate, err)
 	}
 	return err
-}
-
-// connected waits until there is a connection.
-func (j *Journal) connected(ctx context.Context) error {
-	for !j.nc.IsConnected() {
-		if j.nc.IsClosed() {
-			return fmt.Errorf("%w: the connection is closed", ErrNotConnected)
-		}
-		if pause(ctx, 10*time.Millisecond) != nil {
-			return fmt.Errorf("%w: %w", ErrNotConnected, context.Cause(ctx))
-		}
-	}
-	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // store sends one message, and waits for its acknowledgement.

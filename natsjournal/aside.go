@@ -86,7 +86,7 @@ func (r *reign) removeNotes(ctx context.Context) {
 func (r *reign) loadNotes(ctx context.Context, v value) error {
 	keep := make(map[string]uint64)
 	recent := false
-	err := r.c.j.each(ctx, escape(r.c.d.Name, false)+".>", func(e jetstream.KeyValueEntry) error {
+	err := r.c.j.each(ctx, r.c.j.places, escape(r.c.d.Name, false)+".>", func(e jetstream.KeyValueEntry) error {
 		_, pos, err := parseKey(e.Key())
 		if err != nil {
 			return err
@@ -119,13 +119,9 @@ func (r *reign) loadNotes(ctx context.Context, v value) error {
 	return nil
 }
 
-// each calls f for each key that matches a pattern.
-func (j *Journal) each(ctx context.Context, pattern string, f func(jetstream.KeyValueEntry) error) error {
-	return eachOf(ctx, j.places, pattern, f)
-}
-
-func eachOf(ctx context.Context, kv jetstream.KeyValue, pattern string, f func(jetstream.KeyValueEntry) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// each calls f for each key of a bucket that matches a pattern.
+func (j *Journal) each(ctx context.Context, kv jetstream.KeyValue, pattern string, f func(jetstream.KeyValueEntry) error) error {
+	ctx, cancel := j.patiently(ctx, patience)
 	defer cancel()
 	w, err := kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -176,7 +172,7 @@ func (r *reign) fromAside(ctx context.Context, most int) (entries []jitney.Entry
 
 // fetch returns the entry at a position; nil if it has been removed.
 func (r *reign) fetch(ctx context.Context, pos int64) (*jitney.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := r.c.j.patiently(ctx, patience)
 	defer cancel()
 	msg, err := r.c.j.stream.GetMsg(ctx, uint64(pos))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -32,6 +32,10 @@ type cursor struct {
 	life    context.Context
 	die     context.CancelFunc
 
+	// keep's alone.
+	failures int       // to store the place, in a row
+	retry    time.Time // it is not tried again before
+
 	mu     sync.Mutex
 	closed bool
 	reign  *reign // nil while the place is not ours
@@ -91,7 +95,7 @@ func (j *Journal) release(c *cursor) {
 
 // ensure makes the subscriber's place if it is not there.
 func (c *cursor) ensure(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := c.j.patiently(ctx, patience)
 	defer cancel()
 	_, err := c.j.places.Get(ctx, placeKey(c.d.Name))
 	if !errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -111,8 +115,17 @@ func (c *cursor) ensure(ctx context.Context) error {
 	return because(ctx, err)
 }
 
-// Next implements [jitney.Cursor].
+// Next implements [jitney.Cursor]. While there is no connection it waits for one.
 func (c *cursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
+	for {
+		entries, through, err := c.next(ctx, most)
+		if !errors.Is(err, ErrNotConnected) || c.j.nc.IsConnected() || c.j.connected(ctx) != nil {
+			return entries, through, err
+		}
+	}
+}
+
+func (c *cursor) next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	if err := c.recallAgain(ctx); err != nil {
 		return nil, 0, err
 	}

@@ -105,7 +105,7 @@ func (c *claim) take(ctx context.Context) error {
 	var seen uint64
 	var since time.Time
 	for {
-		e, err := c.in.j.inbox.Get(ctx, c.id)
+		e, err := c.get(ctx)
 		var m mark
 		switch {
 		case errors.Is(err, jetstream.ErrKeyNotFound):
@@ -138,6 +138,13 @@ func (c *claim) take(ctx context.Context) error {
 	}
 }
 
+func (c *claim) get(ctx context.Context) (jetstream.KeyValueEntry, error) {
+	ctx, cancel := c.in.j.patiently(ctx, patience)
+	defer cancel()
+	e, err := c.in.j.inbox.Get(ctx, c.id)
+	return e, because(ctx, err)
+}
+
 // marked says what there is to say of a key that is marked.
 func (c *claim) marked(m mark) error {
 	if m.Fingerprint != c.fingerprint && m.Fingerprint != "" && c.fingerprint != "" {
@@ -156,10 +163,12 @@ func (c *claim) write(ctx context.Context, m mark) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := c.in.j.patiently(ctx, patience)
+	defer cancel()
 	revision, err := c.in.j.inbox.Update(ctx, c.id, text, c.revision)
 	if err != nil {
 		c.renewed--
-		return err
+		return because(ctx, err)
 	}
 	c.revision = revision
 	return nil
@@ -227,7 +236,7 @@ func (c *claim) finish(ctx context.Context) error {
 // catchUp finds the revision at which the key is. A claim of another process's that has begun in spite of this one is
 // replaced: the key has been handled.
 func (c *claim) catchUp(ctx context.Context) (done bool, err error) {
-	e, err := c.in.j.inbox.Get(ctx, c.id)
+	e, err := c.get(ctx)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		c.revision = 0
 		return false, nil

@@ -47,17 +47,19 @@ type Journal struct {
 	oldest atomic.Int64 // the first one that is still there
 	asked  atomic.Int64 // when the server was asked for that, in nanoseconds since 1970
 
+	stop      chan struct{} // closed to end watch
+	unwatched chan struct{} // closed by watch
+
 	mu      sync.Mutex
 	closed  bool
+	link    context.Context // ends with the connection that there is now
+	unlink  context.CancelFunc
 	cursors map[string]*cursor
 	claims  map[string]chan struct{} // keys of the inbox whose handlers run here; closed when they have returned
 }
 
 // ErrClosed says that the journal is closed.
 var ErrClosed = errors.New("journal is closed")
-
-// patience is how long the journal waits for an answer of the server's where the caller has set no limit.
-const patience = 30 * time.Second
 
 var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
 
@@ -67,13 +69,16 @@ func Open(ctx context.Context, nc *nats.Conn, types *wire.Types, opts ...Option)
 	j := &Journal{
 		nc: nc, types: types, log: slog.Default(), name: "JITNEY", replicas: 1, duplicates: 2 * time.Minute, lease: 15 * time.Second,
 		ended: func() {}, cursors: make(map[string]*cursor), claims: make(map[string]chan struct{}), batch: make(chan struct{}, maxBatches),
+		stop: make(chan struct{}), unwatched: make(chan struct{}),
 	}
+	j.link, j.unlink = context.WithCancel(context.Background())
 	for _, o := range opts {
 		o(j)
 	}
 	if err := j.open(ctx); err != nil {
 		return nil, fmt.Errorf("natsjournal: open %s: %w", j.name, err)
 	}
+	go j.watch()
 	return j, nil
 }
 
@@ -116,7 +121,7 @@ func (j *Journal) open(ctx context.Context) (err error) {
 	if err := j.types.Check(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := j.patiently(ctx, patience)
 	defer cancel()
 	if j.js, err = jetstream.New(j.nc, jetstream.WithPublishAsyncMaxPending(maxPending)); err != nil {
 		return err
@@ -134,7 +139,7 @@ func (j *Journal) End(ctx context.Context) (int64, error) {
 }
 
 func (j *Journal) end(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := j.patiently(ctx, patience)
 	defer cancel()
 	info, err := j.stream.Info(ctx)
 	if err != nil {
@@ -150,14 +155,6 @@ func (j *Journal) end(ctx context.Context) (int64, error) {
 func (j *Journal) heard(position int64) {
 	for known := j.known.Load(); known < position && !j.known.CompareAndSwap(known, position); known = j.known.Load() {
 	}
-}
-
-// because is err, or what has ended ctx.
-func because(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
 }
 
 // Close stores what has been settled, frees the places of subscribers that are still open, and ends the journal. Shut the
@@ -176,6 +173,9 @@ func (j *Journal) Close(ctx context.Context) error {
 		errs = append(errs, c.end(ctx, false))
 	}
 	if first {
+		close(j.stop)
+		<-j.unwatched
+		j.unlink()
 		j.js.CleanupPublisher()
 		j.ended()
 	}

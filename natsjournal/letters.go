@@ -25,7 +25,7 @@ type letters struct{ j *Journal }
 
 // Add implements [jitney.DeadLetterStore].
 func (s letters) Add(ctx context.Context, l jitney.DeadLetter) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := s.j.patiently(ctx, patience)
 	defer cancel()
 	text, err := letter.Write(l)
 	if size, most := int64(len(text)), s.j.nc.MaxPayload(); err == nil && size > most {
@@ -61,7 +61,7 @@ func (s letters) Get(ctx context.Context, id uuid.UUID) (l jitney.DeadLetter, er
 }
 
 func (s letters) get(ctx context.Context, id uuid.UUID) (jetstream.KeyValueEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := s.j.patiently(ctx, patience)
 	defer cancel()
 	e, err := s.j.letters.Get(ctx, id.String())
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
@@ -80,7 +80,7 @@ func (s letters) read(e jetstream.KeyValueEntry) (jitney.DeadLetter, error) {
 
 // List implements [jitney.DeadLetterStore].
 func (s letters) List(ctx context.Context, f jitney.DeadLetterFilter) (list []jitney.DeadLetter, err error) {
-	err = eachOf(ctx, s.j.letters, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
+	err = s.j.each(ctx, s.j.letters, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
 		l, err := s.read(e)
 		if err == nil && f.Matches(l) && bytes.Compare(l.ID[:], f.After[:]) > 0 {
 			list = append(list, l)

@@ -3,7 +3,9 @@ package natsjournal_test
 import (
 	"context"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney"
@@ -13,14 +15,9 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
-// counted is an event: the N-th of its key.
-type counted struct {
-	Key string
-	N   int
-}
+type counted = natstest.Counted
 
-func (counted) EventType() string  { return "natstest.counted" }
-func (c counted) EventKey() string { return c.Key }
+func number(n int) counted { return counted{Key: "k", N: n} }
 
 func types() *wire.Types {
 	ts := jitneytest.Types()
@@ -63,6 +60,11 @@ func TestDeadLetters(t *testing.T) {
 	places(t, func(t *testing.T, begin beginning) {
 		jitneytest.TestDeadLetterStore(t, func(t *testing.T) jitney.DeadLetterStore { return open(t, begin(t)).DeadLetters() })
 	})
+}
+
+// sealed is e in an envelope.
+func sealed(e jitney.Event) *jitney.Envelope {
+	return &jitney.Envelope{ID: uuid.Must(uuid.NewV7()), Type: e.EventType(), Version: 1, Time: time.Now(), Event: e}
 }
 
 // next returns the next n entries of a cursor.

@@ -54,7 +54,7 @@ func (c *cursor) mine(ctx context.Context) (*reign, error) {
 	case r != nil || fallen != nil:
 		return r, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := c.j.patiently(ctx, patience)
 	defer cancel()
 	e, err := c.j.places.Get(ctx, placeKey(c.d.Name))
 	if err != nil {
@@ -173,17 +173,25 @@ func (c *cursor) tend() time.Duration {
 	case r.expired():
 		c.lose(r, errors.New("it could not be renewed"))
 		return 0
-	case due > 0:
+	}
+	if due = max(due, time.Until(c.retry)); due > 0 {
 		return due
 	}
 	err := r.write(c.life, func(*value) {})
-	if err != nil && c.life.Err() == nil && !errors.Is(err, jitney.ErrInUse) {
-		c.j.log.Error("natsjournal: what was settled is not stored, will try again",
-			slog.String("subscriber", c.d.Name), slog.String("error", err.Error()))
-		_ = pause(c.life, min(100*time.Millisecond, c.j.lease/12))
+	switch {
+	case err == nil:
+		c.failures = 0
+	case c.life.Err() == nil && !errors.Is(err, jitney.ErrInUse):
+		if c.failures++; powerOfTwo(c.failures) {
+			c.j.log.Error("natsjournal: what was settled is not stored, will try again",
+				slog.String("subscriber", c.d.Name), slog.Int("times", c.failures), slog.String("error", err.Error()))
+		}
+		c.retry = time.Now().Add(min(50*time.Millisecond, c.j.lease/12))
 	}
 	return 0
 }
+
+func powerOfTwo(n int) bool { return n&(n-1) == 0 }
 
 // ring has keep look.
 func (c *cursor) ring() {

@@ -37,7 +37,7 @@ func (j *Journal) Places(ctx context.Context) ([]Place, error) {
 	notes := make(map[string]map[int64]jetstream.KeyValueEntry)
 	end, err := j.end(ctx)
 	if err == nil {
-		err = j.each(ctx, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
+		err = j.each(ctx, j.places, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
 			name, pos, err := parseKey(e.Key())
 			switch {
 			case err != nil:
@@ -92,7 +92,7 @@ func (p *Place) count(v value, pos int64, e jetstream.KeyValueEntry) error {
 // One that is open here, or in another process, is not forgotten: jitney.ErrInUse. After the death of a process its
 // subscribers are open until another one has had them.
 func (j *Journal) Forget(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := j.patiently(ctx, patience)
 	defer cancel()
 	if err := j.forget(ctx, name); err != nil {
 		return fmt.Errorf("natsjournal: forget %s: %w", name, because(ctx, err))

@@ -44,7 +44,7 @@ func (r *reign) receive() {
 		if next > before {
 			times = 1
 		}
-		if times&(times-1) == 0 {
+		if powerOfTwo(times) {
 			r.c.j.log.Warn("natsjournal: reading the stream has failed, will go on",
 				slog.String("subscriber", r.c.d.Name), slog.Int("times", times), slog.String("error", err.Error()))
 		}
@@ -54,7 +54,7 @@ func (r *reign) receive() {
 
 // stream reads the stream from next on, with a consumer of its own that the server forgets when nobody asks it for more.
 func (r *reign) stream(next *uint64) error {
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	ctx, cancel := r.c.j.patiently(r.ctx, patience)
 	defer cancel()
 	consumer, err := r.c.j.js.OrderedConsumer(ctx, r.c.j.name, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{r.subject()}, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *next,
@@ -222,7 +222,7 @@ func (r *reign) look(ctx context.Context) (passed bool, err error) {
 	if end <= through {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := r.c.j.patiently(ctx, patience)
 	defer cancel()
 	msg, err := r.c.j.stream.GetMsg(ctx, uint64(through+1), jetstream.WithGetMsgSubject(r.subject()))
 	switch {

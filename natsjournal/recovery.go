@@ -110,7 +110,7 @@ func (r *reign) suspected(ctx context.Context, e *jitney.Entry) error {
 		if errors.Is(err, jitney.ErrInUse) || ctx.Err() != nil || r.lost() {
 			return err
 		}
-		if times&(times-1) == 0 {
+		if powerOfTwo(times) {
 			r.c.j.log.Error("natsjournal: what is in flight cannot be noted, will try again",
 				slog.String("subscriber", r.c.d.Name), slog.String("error", err.Error()))
 		}

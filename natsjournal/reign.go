@@ -95,7 +95,7 @@ func (r *reign) expired() bool {
 
 // write stores the place as it is now, as edit leaves it. It is jitney.ErrInUse if the place is another's now.
 func (r *reign) write(ctx context.Context, edit func(*value)) error {
-	ctx, cancel := context.WithTimeout(ctx, min(r.c.j.lease/3, patience))
+	ctx, cancel := r.c.j.patiently(ctx, min(r.c.j.lease/3, patience))
 	defer cancel()
 	select {
 	case r.writing <- struct{}{}:

@@ -151,7 +151,7 @@ func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string,
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := j.patiently(ctx, patience)
 	defer cancel()
 	msg, err := j.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE.KV_"+kv.Bucket(), text)
 	if err != nil {

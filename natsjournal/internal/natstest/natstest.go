@@ -4,6 +4,7 @@ package natstest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -102,7 +103,8 @@ func (p *Place) Open(types *wire.Types, opts ...natsjournal.Option) (*Process, e
 	if err != nil {
 		return nil, err
 	}
-	opts = append([]natsjournal.Option{natsjournal.WithName(p.Name), natsjournal.WithLease(Lease), natsjournal.WithServerSync()}, opts...)
+	opts = append([]natsjournal.Option{natsjournal.WithName(p.Name), natsjournal.WithLease(Lease), natsjournal.WithServerSync(),
+		natsjournal.WithLogger(slog.New(slog.DiscardHandler))}, opts...)
 	j, err := natsjournal.Open(context.Background(), nc, types, opts...)
 	if err != nil {
 		nc.Close()
@@ -149,4 +151,19 @@ func (s *Store) Close(clean bool) error {
 	}
 	s.open.Kill()
 	return nil
+}
+
+// Enlarge sets another limit to how large the stream may become, as an operator does.
+func (p *Place) Enlarge(t testing.TB, size int64) {
+	nc, err := p.Connect()
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	s, err := js.Stream(t.Context(), p.Name)
+	require.NoError(t, err)
+	config := s.CachedInfo().Config
+	config.MaxBytes = size
+	_, err = js.UpdateStream(t.Context(), config)
+	require.NoError(t, err)
 }
