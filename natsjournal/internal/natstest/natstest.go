@@ -167,3 +167,39 @@ func (p *Place) Enlarge(t testing.TB, size int64) {
 	_, err = js.UpdateStream(t.Context(), config)
 	require.NoError(t, err)
 }
+
+// places calls f with the bucket of the places.
+func (p *Place) places(t testing.TB, f func(kv jetstream.KeyValue)) {
+	nc, err := p.Connect()
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	kv, err := js.KeyValue(t.Context(), p.Name+"_places")
+	require.NoError(t, err)
+	f(kv)
+}
+
+// Put writes a key beside the places.
+func (p *Place) Put(t testing.TB, key, value string) {
+	p.places(t, func(kv jetstream.KeyValue) {
+		_, err := kv.PutString(t.Context(), key, value)
+		require.NoError(t, err)
+	})
+}
+
+// Keys returns the keys that there are beside the places, and marks of those that are gone.
+func (p *Place) Keys(t testing.TB) (keys []string) {
+	p.places(t, func(kv jetstream.KeyValue) {
+		w, err := kv.WatchAll(t.Context())
+		require.NoError(t, err)
+		for e := range w.Updates() {
+			if e == nil {
+				break
+			}
+			keys = append(keys, e.Key())
+		}
+		require.NoError(t, w.Stop())
+	})
+	return keys
+}
