@@ -2,6 +2,7 @@ package natsjournal_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 type counted = natstest.Counted
 
 func number(n int) counted { return counted{Key: "k", N: n} }
+
+type jsonText = json.RawMessage
 
 func types() *wire.Types {
 	ts := jitneytest.Types()

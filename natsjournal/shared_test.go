@@ -3,6 +3,7 @@ package natsjournal_test
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,9 @@ func (w *witness) subscribe(j jitney.Journal, process string) *jitney.Bus {
 			w.overlap++
 		}
 		w.mu.Unlock()
+		for range 20 { // so that another one could come between
+			runtime.Gosched()
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.running[e.Key]--
