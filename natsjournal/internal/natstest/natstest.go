@@ -203,3 +203,15 @@ func (p *Place) Keys(t testing.TB) (keys []string) {
 	})
 	return keys
 }
+
+// Purge removes the events before a position, as an operator does, or an age limit.
+func (p *Place) Purge(t testing.TB, before uint64) {
+	nc, err := p.Connect()
+	require.NoError(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	s, err := js.Stream(t.Context(), p.Name)
+	require.NoError(t, err)
+	require.NoError(t, s.Purge(t.Context(), jetstream.WithPurgeSequence(before)))
+}
