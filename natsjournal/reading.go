@@ -14,11 +14,10 @@ import (
 // arrival is an event of the stream, decoded.
 type arrival struct{ entry jitney.Entry }
 
-// How much of the stream is read ahead of what a subscriber has taken: at the client decoded, and on its way.
+// How much of the stream is read ahead of what a subscriber has taken: decoded, and on its way.
 const (
 	readAhead = 64
-	onTheWay  = 256
-	maxBytes  = 8 << 20
+	onTheWay  = 128
 )
 
 // subject is what the subscriber reads of the stream.
@@ -63,8 +62,7 @@ func (r *reign) stream(next *uint64) error {
 	if err != nil {
 		return err
 	}
-	limit := max(maxBytes, 2*int(r.c.j.nc.MaxPayload()))
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(onTheWay, limit),
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(onTheWay),
 		jetstream.PullExpiry(10*time.Second), jetstream.PullHeartbeat(2*time.Second))
 	if err != nil {
 		return err
