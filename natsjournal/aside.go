@@ -163,6 +163,10 @@ func (r *reign) fromAside(ctx context.Context, most int) (entries []jitney.Entry
 			}
 			return entries, err
 		}
+		if e == nil {
+			r.c.j.log.Error("natsjournal: an event was removed before its subscriber has settled it",
+				slog.String("subscriber", r.c.d.Name), slog.Int64("position", pos))
+		}
 		if r.giveAside(pos, e) {
 			entries = append(entries, *e)
 		}
@@ -194,11 +198,9 @@ func (r *reign) giveAside(pos int64, e *jitney.Entry) bool {
 	}
 	n := r.notes[pos]
 	switch {
-	case r.lost() || n == nil:
+	case r.over() || n == nil:
 		return false
 	case e == nil:
-		r.c.j.log.Error("natsjournal: an event was removed before its subscriber has settled it",
-			slog.String("subscriber", r.c.d.Name), slog.Int64("position", pos))
 		r.place.GiveAside(pos)
 		r.place.Settle(pos, jitney.Settled)
 		r.touch()

@@ -170,14 +170,16 @@ func (c *cursor) tend() time.Duration {
 		return 0
 	case r == nil:
 		return time.Hour
-	case r.expired():
-		c.lose(r, errors.New("it could not be renewed"))
+	case time.Now().After(r.expiry()):
+		c.lose(r, errNotRenewed)
 		return 0
 	}
 	if due = max(due, time.Until(c.retry)); due > 0 {
 		return due
 	}
-	err := r.write(c.life, func(*value) {})
+	ctx, cancel := context.WithDeadline(c.life, r.expiry()) // or else it would be noticed too late
+	defer cancel()
+	err := r.write(ctx, func(*value) {})
 	switch {
 	case err == nil:
 		c.failures = 0
@@ -193,6 +195,8 @@ func (c *cursor) tend() time.Duration {
 
 func powerOfTwo(n int) bool { return n&(n-1) == 0 }
 
+var errNotRenewed = errors.New("it could not be renewed")
+
 // ring has keep look.
 func (c *cursor) ring() {
 	select {
@@ -205,22 +209,27 @@ func (c *cursor) ring() {
 func (c *cursor) lose(r *reign, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.fall(r, why)
+}
+
+// fall is lose, called with c.mu held.
+func (c *cursor) fall(r *reign, why error) {
 	if c.reign != r || c.closed {
 		return
 	}
-	c.reign, c.fallen = nil, r
+	c.reign, c.fallen, r.why = nil, r, why
 	r.cancel()
 	c.ring()
-	c.j.log.Warn("natsjournal: subscriber is no longer this process's",
-		slog.String("subscriber", c.d.Name), slog.Int("in_flight", len(r.place.Flying())), slog.String("error", why.Error()))
 }
 
 // dethrone takes back what is in flight of a reign that has ended. Until that is done this process stands in no line.
 func (c *cursor) dethrone(r *reign) {
 	<-r.read
 	c.mu.Lock()
-	flying := r.place.Flying()
+	flying, why := r.place.Flying(), r.why
 	c.mu.Unlock()
+	c.j.log.Warn("natsjournal: subscriber is no longer this process's",
+		slog.String("subscriber", c.d.Name), slog.Int("in_flight", len(flying)), slog.String("error", why.Error()))
 	if c.d.Recall != nil && len(flying) > 0 {
 		if err := c.d.Recall(c.life, flying...); err != nil && c.life.Err() == nil {
 			c.j.log.Error("natsjournal: what is in flight was not taken back",

@@ -198,7 +198,7 @@ func (r *reign) arrived(ctx context.Context, a *arrival, most int) (entries []ji
 func (r *reign) take(pos int64) bool {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if r.lost() || pos <= r.place.Through() {
+	if r.over() || pos <= r.place.Through() {
 		return false
 	}
 	r.c.j.heard(pos)

@@ -44,6 +44,7 @@ type reign struct {
 	since   time.Time        // of the oldest change that is not written
 	renewed time.Time        // when the last write that succeeded began
 	awaited int64            // recovery waits for its handler to return
+	why     error            // the place was lost
 }
 
 // held is a note that is stored.
@@ -86,11 +87,19 @@ func (r *reign) due() time.Duration {
 	return max(wait, 0)
 }
 
-// expired reports whether another process may soon take the place.
-func (r *reign) expired() bool {
+// expiry is when this process has to take the place as lost, because another one may soon take it.
+func (r *reign) expiry() time.Time {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	return time.Since(r.renewed) >= r.c.j.lease/6*5
+	return r.renewed.Add(r.c.j.lease / 6 * 5)
+}
+
+// over reports whether nothing is to be given any more, and sees to it that it stays so. Called with c.mu held.
+func (r *reign) over() bool {
+	if time.Since(r.renewed) >= r.c.j.lease/6*5 {
+		r.c.fall(r, errNotRenewed)
+	}
+	return r.lost()
 }
 
 // write stores the place as it is now, as edit leaves it. It is jitney.ErrInUse if the place is another's now.
