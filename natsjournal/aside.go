@@ -86,25 +86,25 @@ func (r *reign) removeNotes(ctx context.Context) {
 func (r *reign) loadNotes(ctx context.Context, v value) error {
 	keep := make(map[string]uint64)
 	recent := false
-	err := r.c.j.each(ctx, r.c.j.places, escape(r.c.d.Name, false)+".>", func(e jetstream.KeyValueEntry) error {
-		_, pos, err := parseKey(e.Key())
+	err := r.c.j.each(ctx, r.c.j.places, escape(r.c.d.Name, false)+".>", func(e entry) error {
+		_, pos, err := parseKey(e.key)
 		if err != nil {
 			return err
 		}
 		if pos == 0 {
-			recent = e.Revision() >= r.revision
+			recent = e.revision >= r.revision
 			return nil
 		}
 		var n note
-		if err := json.Unmarshal(e.Value(), &n); err != nil {
+		if err := json.Unmarshal(e.value, &n); err != nil {
 			return fmt.Errorf("%w: the note at position %d is no JSON", ErrCorrupt, pos)
 		}
-		if !v.holds(pos, n, e.Revision()) {
-			r.gone[pos] = e.Revision()
+		if !v.holds(pos, n, e.revision) {
+			r.gone[pos] = e.revision
 			return nil
 		}
 		keep[n.By] = v.Notes[n.By]
-		r.notes[pos] = &held{n.Note, e.Revision()}
+		r.notes[pos] = &held{n.Note, e.revision}
 		r.todo = append(r.todo, pos)
 		return nil
 	})
@@ -117,33 +117,6 @@ func (r *reign) loadNotes(ctx context.Context, v value) error {
 	slices.Sort(r.todo)
 	r.value.Notes = keep
 	return nil
-}
-
-// each calls f for each key of a bucket that matches a pattern.
-func (j *Journal) each(ctx context.Context, kv jetstream.KeyValue, pattern string, f func(jetstream.KeyValueEntry) error) error {
-	ctx, cancel := j.patiently(ctx, patience)
-	defer cancel()
-	w, err := kv.Watch(ctx, pattern, jetstream.IgnoreDeletes())
-	if err != nil {
-		return because(ctx, err)
-	}
-	defer w.Stop() //nolint:errcheck // it has been read only
-	for {
-		select {
-		case e, more := <-w.Updates():
-			switch {
-			case !more:
-				return errors.New("reading has been broken off")
-			case e == nil:
-				return nil
-			}
-			if err := f(e); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // fromAside returns the next of what is put aside, as far as this program can decode it.

@@ -24,6 +24,8 @@ type cursor struct {
 	standby bool      // the place is another process's, and Next has said so
 	seen    uint64    // the revision at which another has it
 	since   time.Time // when that was seen first
+	tried   string    // the token that the place was to be taken with, when it was not known whether it was
+	clean   bool      // how the place was before that
 	recall  []int64   // what was in flight when the place was lost
 
 	bell    chan struct{} // has an element when there is something to be written

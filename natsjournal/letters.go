@@ -52,7 +52,7 @@ func full(err error) error {
 func (s letters) Get(ctx context.Context, id uuid.UUID) (l jitney.DeadLetter, err error) {
 	e, err := s.get(ctx, id)
 	if err == nil {
-		l, err = s.read(e)
+		l, err = s.read(e.Value())
 	}
 	if err != nil {
 		return l, fmt.Errorf("natsjournal: dead letter %s: %w", id, err)
@@ -70,8 +70,8 @@ func (s letters) get(ctx context.Context, id uuid.UUID) (jetstream.KeyValueEntry
 	return e, because(ctx, err)
 }
 
-func (s letters) read(e jetstream.KeyValueEntry) (jitney.DeadLetter, error) {
-	l, err := letter.Read(e.Value(), s.j.types)
+func (s letters) read(text []byte) (jitney.DeadLetter, error) {
+	l, err := letter.Read(text, s.j.types)
 	if errors.Is(err, letter.ErrCorrupt) {
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
@@ -80,8 +80,8 @@ func (s letters) read(e jetstream.KeyValueEntry) (jitney.DeadLetter, error) {
 
 // List implements [jitney.DeadLetterStore].
 func (s letters) List(ctx context.Context, f jitney.DeadLetterFilter) (list []jitney.DeadLetter, err error) {
-	err = s.j.each(ctx, s.j.letters, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
-		l, err := s.read(e)
+	err = s.j.each(ctx, s.j.letters, jetstream.AllKeys, func(e entry) error {
+		l, err := s.read(e.value)
 		if err == nil && f.Matches(l) && bytes.Compare(l.ID[:], f.After[:]) > 0 {
 			list = append(list, l)
 		}

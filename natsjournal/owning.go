@@ -1,6 +1,7 @@
 package natsjournal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,9 +61,15 @@ func (c *cursor) mine(ctx context.Context) (*reign, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := parseValue(c.d.Name, e)
-	if err != nil || v.Owner != "" && !c.expired(e.Revision()) {
+	v, err := parseValue(c.d.Name, e.Value())
+	switch {
+	case err != nil:
 		return nil, err
+	case v.Owner == "":
+	case v.Owner == c.tried:
+		v.Clean = c.clean
+	case !c.expired(e.Revision()):
+		return nil, nil
 	}
 	r, err = c.begin(ctx, v, e.Revision())
 	if changedMeanwhile(err) {
@@ -94,12 +101,12 @@ func (c *cursor) begin(ctx context.Context, v value, revision uint64) (*reign, e
 	}
 	r := newReign(c, v, revision, ahead)
 	died := !v.Clean
+	c.tried, c.clean = r.token, v.Clean // if the answer is lost, the next attempt finds it
 	v.Owner, v.Clean = r.token, false
 	if err := r.put(ctx, v); err != nil {
 		r.cancel()
 		return nil, err
 	}
-	r.renewed = r.began
 	if err := r.loadNotes(ctx, v); err != nil {
 		r.cancel()
 		return nil, err
@@ -119,7 +126,7 @@ func (c *cursor) enthrone(r *reign) error {
 		r.cancel()
 		return ErrClosed
 	}
-	c.reign = r
+	c.reign, r.renewed, c.tried = r, r.began, ""
 	go r.receive()
 	c.ring()
 	return nil
@@ -127,7 +134,7 @@ func (c *cursor) enthrone(r *reign) error {
 
 func newReign(c *cursor, v value, revision uint64, ahead []int64) *reign {
 	r := &reign{
-		c: c, token: uuid.NewString(), began: time.Now(), value: v, revision: revision, place: place.New(v.Floor, ahead),
+		c: c, token: cmp.Or(c.tried, uuid.NewString()), began: time.Now(), value: v, revision: revision, place: place.New(v.Floor, ahead),
 		notes: make(map[int64]*held), gone: make(map[int64]uint64), writing: make(chan struct{}, 1),
 		arrivals: make(chan arrival, readAhead), poke: make(chan struct{}, 1), read: make(chan struct{}), first: true,
 		wasHeld: &jitney.Held{},

@@ -34,19 +34,19 @@ func (p Place) Done() bool { return p.Behind == 0 && p.Waiting == 0 && p.Replayi
 func (j *Journal) Places(ctx context.Context) ([]Place, error) {
 	values := make(map[string]value)
 	counts := make(map[string]*Place)
-	notes := make(map[string]map[int64]jetstream.KeyValueEntry)
+	notes := make(map[string]map[int64]entry)
 	end, err := j.end(ctx)
 	if err == nil {
-		err = j.each(ctx, j.places, jetstream.AllKeys, func(e jetstream.KeyValueEntry) error {
-			name, pos, err := parseKey(e.Key())
+		err = j.each(ctx, j.places, jetstream.AllKeys, func(e entry) error {
+			name, pos, err := parseKey(e.key)
 			switch {
 			case err != nil:
 				return err
 			case pos == 0:
-				values[name], err = parseValue(name, e)
+				values[name], err = parseValue(name, e.value)
 				return err
 			case notes[name] == nil:
-				notes[name] = make(map[int64]jetstream.KeyValueEntry)
+				notes[name] = make(map[int64]entry)
 			}
 			notes[name][pos] = e
 			return nil
@@ -69,12 +69,12 @@ func (j *Journal) Places(ctx context.Context) ([]Place, error) {
 	return list, nil
 }
 
-func (p *Place) count(v value, pos int64, e jetstream.KeyValueEntry) error {
+func (p *Place) count(v value, pos int64, e entry) error {
 	var n note
-	if err := json.Unmarshal(e.Value(), &n); err != nil {
+	if err := json.Unmarshal(e.value, &n); err != nil {
 		return fmt.Errorf("%w: the note at position %d is no JSON", ErrCorrupt, pos)
 	}
-	if !v.holds(pos, n, e.Revision()) {
+	if !v.holds(pos, n, e.revision) {
 		return nil
 	}
 	switch n.Reason {
@@ -108,7 +108,7 @@ func (j *Journal) forget(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	v, err := parseValue(name, e)
+	v, err := parseValue(name, e.Value())
 	switch {
 	case err != nil:
 		return err

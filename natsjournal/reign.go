@@ -193,7 +193,7 @@ func (r *reign) catchUp(ctx context.Context) (ours bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	v, err := parseValue(r.c.d.Name, e)
+	v, err := parseValue(r.c.d.Name, e.Value())
 	switch {
 	case err != nil:
 		return false, err

@@ -2,7 +2,6 @@ package natsjournal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -138,40 +137,4 @@ func (j *Journal) bucket(ctx context.Context, name string, age time.Duration) (j
 		return nil, fmt.Errorf("%w: it is in memory (storage)", jitney.ErrNotDurable)
 	}
 	return kv, nil
-}
-
-// remove removes a bucket's key if its newest revision is the given one, or an older one, and leaves no mark of it. It
-// reports whether there was something to be removed. With a wildcard, and no revision, it removes all that matches.
-func (j *Journal) remove(ctx context.Context, kv jetstream.KeyValue, key string, revision uint64) (bool, error) {
-	request := map[string]any{"filter": "$KV." + kv.Bucket() + "." + key}
-	if revision > 0 {
-		request["seq"] = revision + 1
-	}
-	text, err := json.Marshal(request)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := j.patiently(ctx, patience)
-	defer cancel()
-	msg, err := j.nc.RequestWithContext(ctx, "$JS.API.STREAM.PURGE.KV_"+kv.Bucket(), text)
-	if err != nil {
-		return false, because(ctx, err)
-	}
-	var answer struct {
-		Error  *jetstream.APIError `json:"error"`
-		Purged int                 `json:"purged"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return false, fmt.Errorf("purge of bucket %s: the answer is no JSON", kv.Bucket())
-	}
-	if answer.Error != nil {
-		return false, answer.Error
-	}
-	return answer.Purged > 0, nil
-}
-
-// changedMeanwhile reports whether a bucket has refused to change a key because its revision is another.
-func changedMeanwhile(err error) bool {
-	api, is := errors.AsType[*jetstream.APIError](err)
-	return is && (api.ErrorCode == 10071 || api.ErrorCode == 10164) || errors.Is(err, jetstream.ErrKeyExists)
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/internal/place"
 )
@@ -70,8 +68,8 @@ func (v *value) holds(position int64, n note, revision uint64) bool {
 	return revision <= v.Notes[n.By] && !slices.Contains(v.Gone, position)
 }
 
-func parseValue(subscriber string, e jetstream.KeyValueEntry) (v value, err error) {
-	if err := json.Unmarshal(e.Value(), &v); err != nil {
+func parseValue(subscriber string, text []byte) (v value, err error) {
+	if err := json.Unmarshal(text, &v); err != nil {
 		return v, fmt.Errorf("%w: the place of %s is no JSON", ErrCorrupt, subscriber)
 	}
 	if v.Format > format {

@@ -21,7 +21,7 @@ import (
 )
 
 // Lease is the one of the tests' journals: a process that has died is replaced after it.
-const Lease = time.Second
+const Lease = 2 * time.Second
 
 // Patience is how long something may take that is to happen.
 const Patience = 20 * time.Second
