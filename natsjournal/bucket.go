@@ -44,38 +44,56 @@ func (j *Journal) newest(ctx context.Context, bucket, pattern string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	defer func() { // if that fails the server does it, in a minute
-		_ = j.js.DeleteConsumer(context.WithoutCancel(ctx), "KV_"+bucket, consumer.CachedInfo().Name)
+	defer func() { // if that is lost the server does it, in a minute
+		_ = j.nc.Publish("$JS.API.CONSUMER.DELETE.KV_"+bucket+"."+consumer.CachedInfo().Name, nil)
 	}()
 	newest := make(map[string]entry)
-	for n := uint64(0); ; {
-		before := n
-		batch, err := consumer.FetchNoWait(256)
+	n, left := uint64(0), consumer.CachedInfo().NumPending
+	for left > 0 {
+		batch, err := consumer.Fetch(256, jetstream.FetchMaxWait(50*time.Millisecond))
 		if err != nil {
 			return nil, err
 		}
-		for msg := range batch.Messages() {
+		before := n
+		for left > 0 {
+			msg, more := <-batch.Messages()
+			if !more {
+				break
+			}
 			meta, err := msg.Metadata()
 			if err != nil {
 				return nil, err
 			}
 			if n++; meta.Sequence.Consumer != n {
-				return nil, errors.New("messages are lost on their way")
+				return nil, errLostOnTheWay
 			}
-			key := strings.TrimPrefix(msg.Subject(), prefix)
-			if msg.Headers().Get("KV-Operation") != "" {
-				delete(newest, key)
-				continue
+			left = meta.NumPending
+			collect(newest, strings.TrimPrefix(msg.Subject(), prefix), meta.Sequence.Stream, msg)
+		}
+		if left > 0 && n == before { // or else what was left has been removed
+			info, err := consumer.Info(ctx)
+			if err != nil {
+				return nil, err
 			}
-			newest[key] = entry{key, meta.Sequence.Stream, msg.Data()}
+			if left = info.NumPending; info.Delivered.Consumer != n {
+				return nil, errLostOnTheWay
+			}
 		}
-		if err := errors.Join(batch.Error(), ctx.Err()); err != nil {
-			return nil, err
-		}
-		if n == before {
-			return newest, nil
+		if left > 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 	}
+	return newest, nil
+}
+
+var errLostOnTheWay = errors.New("messages are lost on their way")
+
+func collect(newest map[string]entry, key string, revision uint64, msg jetstream.Msg) {
+	if msg.Headers().Get("KV-Operation") != "" { // a mark of something that is gone
+		delete(newest, key)
+		return
+	}
+	newest[key] = entry{key, revision, msg.Data()}
 }
 
 // remove removes a bucket's key if its newest revision is the given one, or an older one, and leaves no mark of it. It
