@@ -3,6 +3,7 @@ package natsjournal_test
 import (
 	"context"
 	"log/slog"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -153,7 +154,7 @@ func TestWhoIsCutOffLosesItsPlaceBeforeAnotherTakesIt(t *testing.T) {
 	require.NoError(t, err)
 	_, through, err := theirs.Next(t.Context(), 1)
 	require.NoError(t, err)
-	assert.EqualValues(t, 1<<63-1, through, "nothing is to be handled here")
+	assert.Equal(t, int64(math.MaxInt64), through, "nothing is to be handled here")
 	require.Eventually(t, func() bool {
 		list, err := other.Places(t.Context())
 		return err == nil && list[0].Position == entries[0].Position
@@ -170,7 +171,7 @@ func TestWhoIsCutOffLosesItsPlaceBeforeAnotherTakesIt(t *testing.T) {
 	proxy.Cut(0)
 	_, through, err = mine.Next(t.Context(), 1)
 	require.NoError(t, err)
-	assert.EqualValues(t, 1<<63-1, through)
+	assert.Equal(t, int64(math.MaxInt64), through)
 	require.ErrorIs(t, mine.Hold(t.Context(), jitney.Held{Paused: true}), jitney.ErrInUse)
 	require.NoError(t, theirs.Close(t.Context()))
 	entries = next(t, mine, 2)
