@@ -29,7 +29,7 @@ const headers = "NATS/1.0\r\n" +
 const structured = `{"specversion":"1.0","type":"natstest.counted","time":"2018-04-05T03:56:24Z","id":"` + foreignID + `",` +
 	`"source":"/mycontext/subcontext","datacontenttype":"application/json","extra":"Euro € 😀","data":{"Key":"k","N":7}}`
 
-func TestForeignEventsCloudEventsOfOthersAreRead(t *testing.T) {
+func TestCloudEventsOfOthersAreRead(t *testing.T) {
 	s := listening(t)
 	j := open(t, connecting(s.URL()))
 	client := dial(t, s.URL())
