@@ -95,3 +95,24 @@ func live(t *testing.T, p *natstest.Place, survives func(n int) bool) string {
 	require.NoError(t, j.Close())
 	return fmt.Sprint(given, crashes)
 }
+
+func TestNextSaysHowFarItIsWhenTheRestWasSettledBefore(t *testing.T) {
+	p := natstest.Embedded(t)
+	j := open(t, p)
+	for n := range 10 {
+		require.NoError(t, j.Append(t.Context(), sealed(number(n))))
+	}
+	c, err := j.Open(t.Context(), jitney.Durable{Name: "s", From: jitney.FromBeginning()})
+	require.NoError(t, err)
+	settle(c, next(t, c, 10)[1:])
+	require.NoError(t, c.Close(t.Context()))
+	c, err = j.Open(t.Context(), jitney.Durable{Name: "s"})
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), natstest.Patience)
+	defer cancel()
+	for through := int64(0); through < 10; {
+		_, through, err = c.Next(ctx, 1)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close(t.Context()))
+}

@@ -135,7 +135,7 @@ func newReign(c *cursor, v value, revision uint64, ahead []int64) *reign {
 	r := &reign{
 		c: c, token: cmp.Or(c.tried, uuid.NewString()), began: time.Now(), value: v, revision: revision, place: place.New(v.Floor, ahead),
 		notes: make(map[int64]*held), gone: make(map[int64]uint64), writing: make(chan struct{}, 1),
-		arrivals: make(chan arrival, readAhead), poke: make(chan struct{}, 1), read: make(chan struct{}), first: true,
+		arrivals: make(chan arrival, readAhead), poke: make(chan struct{}, 1), read: make(chan struct{}), first: true, told: v.Floor,
 		wasHeld: &jitney.Held{},
 	}
 	if v.Held != nil {

@@ -116,8 +116,11 @@ func (r *reign) next(ctx context.Context, most int) ([]jitney.Entry, int64, erro
 		if len(entries) == 0 {
 			entries = r.arrived(ctx, nil, most)
 		}
-		if len(entries) > 0 {
+		switch {
+		case len(entries) > 0:
 			return r.given(ctx, entries, recovering)
+		case r.through() > r.told: // by what an earlier process has settled
+			return r.upTo(ctx, nil)
 		}
 		if first || r.mayLook() {
 			if passed, err := r.look(ctx); err != nil || passed || first && r.caughtUp() {
@@ -148,7 +151,8 @@ func (r *reign) given(ctx context.Context, entries []jitney.Entry, recovering bo
 			return nil, 0, err
 		}
 	}
-	return entries, r.through(), nil
+	r.told = r.through()
+	return entries, r.told, nil
 }
 
 // upTo returns from Next without entries: all that had been in flight has been given.
@@ -159,7 +163,8 @@ func (r *reign) upTo(ctx context.Context, err error) ([]jitney.Entry, int64, err
 	if err != nil {
 		return nil, 0, err
 	}
-	return nil, r.through(), nil
+	r.told = r.through()
+	return nil, r.told, nil
 }
 
 func (r *reign) through() int64 {

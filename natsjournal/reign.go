@@ -26,6 +26,7 @@ type reign struct {
 
 	// Next's alone.
 	first    bool
+	told     int64        // how far Next has said that it has looked
 	wasHeld  *jitney.Held // not told yet
 	recovery recovery
 	looked   time.Time // when the server was asked how far the stream goes
