@@ -56,6 +56,9 @@ func normal(env *jitney.Envelope) jitney.Envelope {
 }
 
 func journalAtomic(ctx context.Context, r *journalRig) error {
+	if r.single != "" {
+		return &leftOutError{r.single}
+	}
 	bad := r.make(happened{2})
 	bad.Headers = map[string]string{"No": ""}
 	return r.run(true, func() error {
@@ -90,7 +93,7 @@ func journalOnce(ctx context.Context, r *journalRig) error {
 		}
 		other := *envs[0]
 		other.Event = happened{99}
-		if err := r.Append(ctx, r.happen(4)[0], &other); !errors.Is(err, jitney.ErrIDConflict) {
+		if err := r.Append(ctx, append(r.besides(4), &other)...); !errors.Is(err, jitney.ErrIDConflict) {
 			return fmt.Errorf("Append of another event under a stored ID: %v", err)
 		}
 		if err := r.Append(ctx, envs[0]); err != nil {
@@ -101,6 +104,14 @@ func journalOnce(ctx context.Context, r *journalRig) error {
 		}
 		return nothing(ctx, c)
 	}))
+}
+
+// besides makes what is to be refused with another envelope of its batch.
+func (r *journalRig) besides(n int) []*jitney.Envelope {
+	if r.single != "" {
+		return nil
+	}
+	return r.happen(n)
 }
 
 func journalCancelled(ctx context.Context, r *journalRig) error {
