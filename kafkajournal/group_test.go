@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/jitney-go/jitney"
@@ -292,6 +293,14 @@ func storm(t *testing.T, deaths bool, rounds, events int) {
 	require.NoError(t, err)
 	w := newWitness()
 	members := []*member{join(t, brokers, topic, w)}
+	leave := func(m *member) {
+		err := m.leave(t.Context())
+		if deaths && (errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress)) {
+			t.Logf("a member could not store what it had settled last: %v", err) // it comes again
+			return
+		}
+		require.NoError(t, err)
+	}
 	published := make(chan error, 1)
 	go func() {
 		for n := range events {
@@ -314,7 +323,7 @@ func storm(t *testing.T, deaths bool, rounds, events int) {
 			if deaths && r.IntN(2) == 0 {
 				m.die()
 			} else {
-				require.NoError(t, m.leave(t.Context()))
+				leave(m)
 			}
 		}
 		w.await(t, (round+1)*events/(rounds+1))
@@ -323,7 +332,7 @@ func storm(t *testing.T, deaths bool, rounds, events int) {
 	require.NoError(t, <-published)
 	w.await(t, events)
 	for _, m := range members {
-		require.NoError(t, m.leave(t.Context()))
+		leave(m)
 	}
 	w.commits(cluster.GroupInfo(topic+".s"), topic)
 	require.NoError(t, errors.Join(w.wrong...))

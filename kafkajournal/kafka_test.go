@@ -87,7 +87,7 @@ func (p *process) kill() {
 func begin(ctx context.Context, brokers []string, types *wire.Types, opts ...kafkajournal.Option) (p *process, err error) {
 	p = &process{conns: make(map[net.Conn]bool)}
 	opts = append([]kafkajournal.Option{
-		kafkajournal.WithLogger(quiet), kafkajournal.WithLease(500 * time.Millisecond), kafkajournal.WithHandover(10 * time.Second),
+		kafkajournal.WithLogger(quiet), kafkajournal.WithLease(2 * time.Second), kafkajournal.WithHandover(10 * time.Second),
 		kafkajournal.WithClient(kgo.Dialer(p.dial)),
 	}, opts...)
 	p.Journal, err = kafkajournal.Open(ctx, brokers, types, opts...)
