@@ -406,5 +406,6 @@ func (s *stage) Failed() bool                    { return s.failed }
 func (s *stage) Logf(format string, args ...any) { s.log += fmt.Sprintf(format, args...) }
 
 func TestWithoutASeedEachRehearsalHasItsOwn(t *testing.T) {
-	assert.NotEqual(t, Rehearse(t, Worst, Types()).profile.Seed, Rehearse(t, Worst, Types()).profile.Seed)
+	first, second := Rehearse(t, Worst, Types()), Rehearse(t, Worst, Types())
+	assert.NotEqual(t, first.profile.Seed, second.profile.Seed)
 }

@@ -41,7 +41,7 @@ func TestABusThatIsStartedAgainGoesOn(t *testing.T) {
 				jitney.WithRetry(jitney.Retry{Attempts: 1000, Base: 5 * time.Millisecond, Max: 20 * time.Millisecond}))
 			return j, b, j.DeadLetters()
 		}
-		j, b, letters := start()
+		j, b, _ := start()
 		for n := range 10 {
 			require.NoError(t, b.Publish(t.Context(), counted{Key: string(rune('a' + n)), N: n}))
 		}
@@ -52,7 +52,7 @@ func TestABusThatIsStartedAgainGoesOn(t *testing.T) {
 		require.NoError(t, j.Close())
 
 		broken.Store(false)
-		j, b, letters = start()
+		j, b, letters := start()
 		require.NoError(t, b.Flush(t.Context()))
 		assert.EqualValues(t, 9, handled.Load())
 		dead, err := letters.List(t.Context(), jitney.DeadLetterFilter{Subscriber: "s"})

@@ -172,7 +172,7 @@ func (c *cursor) Postpone(position int64, p jitney.Progress) {
 // Hold implements [jitney.Cursor].
 func (c *cursor) Hold(ctx context.Context, h jitney.Held) error {
 	r := c.current()
-	err := error(jitney.ErrInUse)
+	err := jitney.ErrInUse
 	if r != nil {
 		err = r.write(ctx, func(v *value) {
 			v.Held = &h

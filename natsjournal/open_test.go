@@ -127,6 +127,6 @@ func TestAClosedJournalRefuses(t *testing.T) {
 	require.NoError(t, j.Journal.Close(t.Context()))
 	require.NoError(t, j.Journal.Close(t.Context()))
 	require.ErrorIs(t, j.Append(t.Context(), sealed(number(1))), natsjournal.ErrClosed)
-	_, err := j.Journal.Open(t.Context(), jitney.Durable{Name: "s"})
+	_, err := j.Open(t.Context(), jitney.Durable{Name: "s"})
 	require.ErrorIs(t, err, natsjournal.ErrClosed)
 }

@@ -72,7 +72,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // it is an example's
+	defer os.RemoveAll(folder)
 
 	run := func(publish bool) {
 		j, err := embedded.Open(ctx, folder, types())
