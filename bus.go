@@ -126,7 +126,8 @@ func (b *Bus) Stats() BusStats {
 	for _, s := range subs {
 		sum = sum.add(s.Stats())
 	}
-	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load()}
+	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(),
+		Scheduled: b.schedule.scheduled.Load(), Unscheduled: b.schedule.unscheduled.Load(), Due: b.schedule.published.Load()}
 }
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,

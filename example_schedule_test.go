@@ -36,3 +36,30 @@ func ExampleBus_Schedule() {
 	// 2 scheduled
 	// remind of order 1
 }
+
+// Any schedule with a method Next(time.Time) time.Time says when an event recurs: those of cron libraries do.
+func ExampleBus_Recur() {
+	ctx := context.Background()
+	b := jitney.New(noLog)
+	closed := make(chan struct{}, 1)
+	jitney.Subscribe(b, "books", func(context.Context, DayClosed) error {
+		select {
+		case closed <- struct{}{}:
+		default:
+		}
+		return nil
+	})
+
+	r := b.Recur("close the books", jitney.Every(5*time.Millisecond), func(at time.Time) jitney.Event { return DayClosed{at} })
+	<-closed
+	fmt.Println("closed")
+
+	_ = r.Stop(ctx)
+	_ = b.Shutdown(ctx)
+	// Output: closed
+}
+
+// DayClosed says that a day's orders are all in.
+type DayClosed struct{ At time.Time }
+
+func (DayClosed) EventType() string { return "books.day_closed" }

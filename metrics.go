@@ -103,7 +103,13 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 		metric.WithDescription("Events published that nobody had subscribed to, by type."))
 	late, _ := m.Int64ObservableCounter("jitney.calls.too_late", metric.WithUnit("{call}"),
 		metric.WithDescription("Calls of Publish, Forward and Redeliver after the start of Shutdown."))
-	all = append(all, letters, publishedEvents, unheard, late)
+	scheduled, _ := m.Int64ObservableCounter("jitney.events.scheduled", metric.WithUnit("{event}"),
+		metric.WithDescription("Events taken on for later, by this process."))
+	unscheduled, _ := m.Int64ObservableCounter("jitney.events.unscheduled", metric.WithUnit("{event}"),
+		metric.WithDescription("Events for later taken back."))
+	due, _ := m.Int64ObservableCounter("jitney.events.due", metric.WithUnit("{event}"),
+		metric.WithDescription("Events for later published when they were due."))
+	all = append(all, letters, publishedEvents, unheard, late, scheduled, unscheduled, due)
 
 	_, _ = m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, s := range b.routes.all() {
@@ -123,7 +129,11 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 			o.ObserveInt64(publishedEvents, int64(r.published.Load()), of)
 			o.ObserveInt64(unheard, int64(r.unheard.Load()), of)
 		})
-		o.ObserveInt64(late, int64(b.late.Load()), metric.WithAttributes(b.attributes()...))
+		of := metric.WithAttributes(b.attributes()...)
+		o.ObserveInt64(late, int64(b.late.Load()), of)
+		o.ObserveInt64(scheduled, int64(b.schedule.scheduled.Load()), of)
+		o.ObserveInt64(unscheduled, int64(b.schedule.unscheduled.Load()), of)
+		o.ObserveInt64(due, int64(b.schedule.published.Load()), of)
 		return nil
 	}, all...)
 	return mt

@@ -28,6 +28,8 @@ type sharedJournal struct {
 	flying  []jitney.Entry // in order
 	stopped bool           // it gives nothing
 	turns   int            // times that it has gone on
+	through int64          // it has given all up to here
+	hasty   bool           // it recalls what it is about to return, once
 	err     error          // of the reading
 }
 
@@ -59,13 +61,23 @@ func (c *sharedCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int6
 		j.grown.Wait()
 	}
 	if j.turns != turns {
-		return nil, 0, j.err
+		return nil, j.through, j.err
 	}
 	n := min(most, len(j.coming))
 	entries := slices.Clone(j.coming[:n])
 	j.coming = slices.Delete(j.coming, 0, n)
 	j.flying = append(j.flying, entries...)
-	return entries, 0, j.err
+	if n > 0 {
+		j.through = entries[n-1].Position
+	}
+	if j.hasty && n > 0 {
+		j.hasty = false
+		j.coming = append(slices.Clone(entries), j.coming...)
+		if err := j.recall(ctx, entries[0].Position); err != nil {
+			return nil, 0, err
+		}
+	}
+	return entries, j.through, j.err
 }
 
 func (c *sharedCursor) read(ctx context.Context) {
@@ -108,6 +120,9 @@ func (j *sharedJournal) giveBack() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.coming = append(j.flying, j.coming...)
+	if len(j.coming) > 0 {
+		j.through = j.coming[0].Position - 1
+	}
 	j.flying, j.stopped = nil, false
 	j.turns++
 	j.grown.Broadcast()
@@ -177,6 +192,43 @@ func TestWhatAJournalRecallsIsNotHandledHere(t *testing.T) {
 		j.giveBack() // it is this process's turn after all
 		time.Sleep(30 * time.Minute)
 		assert.Equal(t, []int{0, 1}, h.numbers(), "one waits, with another behind it, and one is parked")
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestFlushWaitsForWhatIsRecalledAndComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newSharedJournal()
+		b := jitney.New(silent, jitney.WithJournal(j))
+		var h heard
+		s := jitney.Subscribe(b, "s", h.handle)
+		s.Pause()
+		require.NoError(t, b.Publish(t.Context(), fact{N: 1}))
+		synctest.Wait()
+		rest, err := j.takeBack(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 1, rest)
+		short, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, b.Flush(short), context.DeadlineExceeded)
+		s.Resume()
+		j.giveBack()
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, []int{1}, h.numbers())
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newSharedJournal()
+		j.hasty = true
+		b := jitney.New(silent, jitney.WithJournal(j))
+		var h heard
+		jitney.Subscribe(b, "s", h.handle)
+		require.NoError(t, b.Publish(t.Context(), fact{N: 1}))
+		synctest.Wait()
+		assert.Equal(t, []int{1}, h.numbers(), "once: when it came again")
 		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }

@@ -79,6 +79,9 @@ func (b *Bus) Unschedule(ctx context.Context, id uuid.UUID) error {
 	if b.schedule.store != nil {
 		err = contain(func() error { return b.schedule.store.Unschedule(ctx, id) })
 	}
+	if err == nil {
+		b.schedule.unscheduled.Add(1)
+	}
 	if err != nil {
 		return fmt.Errorf("jitney: unschedule %s: %w", id, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,6 +31,11 @@ type scheduler struct {
 	owed    []Unhandled        // to those who had not taken a due event when it ended
 
 	failures int // in a row; the goroutine's alone
+
+	booking   sync.Mutex // held while an occurrence is entered, or a recurrence ended
+	recurring []*Recurrence
+
+	scheduled, unscheduled, published atomic.Uint64 // events
 }
 
 // When a journal is looked at for what other processes have scheduled, and how many events at a time.
@@ -57,12 +63,18 @@ func (s *scheduler) add(ctx context.Context, e Scheduled) error {
 	if err := contain(func() error { return s.store.Schedule(ctx, e) }); err != nil {
 		return err
 	}
+	s.scheduled.Add(1)
 	s.begin()
+	s.poke()
+	return nil
+}
+
+// poke has the goroutine look again.
+func (s *scheduler) poke() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // subscribed is called when somebody has subscribed: what became due while no process ran is due to them.
@@ -132,6 +144,9 @@ func (s *scheduler) left() []Unhandled {
 	list := s.owed
 	if s.memory != nil {
 		for _, e := range s.memory.close() {
+			if s.recurs(e) {
+				continue
+			}
 			list = append(list, Unhandled{Envelope: e.Envelope, Due: e.At})
 		}
 	}
@@ -166,10 +181,10 @@ func (s *scheduler) woken(after time.Duration) <-chan struct{} {
 
 // round publishes what is due, and returns how long there is nothing to do.
 func (s *scheduler) round() (wait time.Duration) {
+	wait = s.book()
 	list, err := s.next()
-	wait = time.Hour // Schedule wakes
-	if s.memory == nil {
-		wait = schedulePoll
+	if s.memory == nil { // or else Schedule wakes
+		wait = min(wait, schedulePoll)
 	}
 	for _, e := range list {
 		if err != nil || s.life.Err() != nil {
@@ -212,13 +227,17 @@ func (s *scheduler) publish(e Scheduled) error {
 	case errors.As(err, &refused):
 		s.setApart(e.ID, true)
 		s.refused.Go(func() { s.insist(e, refused) })
+		s.published.Add(1)
 		return nil
+	case is(err, ErrIDConflict) && e.ID.Version() == versionOfOccurrences: // another process was as quick, with other headers
+		return s.forget(e)
 	case is(err, ErrIDConflict):
 		s.giveUp(e, err)
 		return nil
 	case err != nil:
 		return err
 	}
+	s.published.Add(1)
 	return s.forget(e)
 }
 

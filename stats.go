@@ -82,4 +82,7 @@ type BusStats struct {
 	Unheard map[string]uint64
 	// TooLate counts the calls of Publish, Forward and Redeliver refused with ErrClosed.
 	TooLate uint64
+	// Scheduled counts the events that Schedule and Recur have taken on in this process, Unscheduled those that
+	// Unschedule and Recurrence.Stop have taken back, and Due those that were published when they were due.
+	Scheduled, Unscheduled, Due uint64
 }
