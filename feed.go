@@ -20,9 +20,7 @@ type feed struct {
 	effects bool // they cannot be taken back
 
 	taking   chan struct{}  // has an element while somebody has what follows, or brings an entry into the queue
-	coming   map[int64]bool // what Next has returned last and is not in the queue yet
-	recalled map[int64]bool // since Next was called; nil if it has returned
-	lowered  bool           // through has been, since then
+	recalled map[int64]bool // since Next was called last
 
 	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
 	mu      sync.Mutex
@@ -36,7 +34,7 @@ type feed struct {
 }
 
 func newFeed(s *Subscription, from Start, effects bool) *feed {
-	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{}), coming: make(map[int64]bool), taking: make(chan struct{}, 1)}
+	f := &feed{s: s, from: from, effects: effects, free: s.queue.limit, more: make(chan struct{}, 1), stopped: make(chan struct{}), taking: make(chan struct{}, 1), recalled: make(map[int64]bool)}
 	s.queue.roomier = f.roomier
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
@@ -107,7 +105,6 @@ func (f *feed) run(ctx context.Context) {
 		if err := contain(fetch); !f.persist(ctx, err, "jitney: journal cannot be read, will try again", fetch) {
 			return
 		}
-		f.come(entries)
 		for _, e := range entries {
 			if !f.take(ctx, e) {
 				return // the queue is closed: the entry comes again
@@ -121,10 +118,9 @@ func (f *feed) run(ctx context.Context) {
 // take puts an entry into the queue, or settles it at once, unless it has been recalled.
 func (f *feed) take(ctx context.Context, e Entry) bool {
 	defer f.exclude()()
-	if !f.coming[e.Position] {
+	if f.recalled[e.Position] {
 		return true
 	}
-	delete(f.coming, e.Position)
 	switch f.matches(e) {
 	case notForUs:
 		f.cursor.Settle(e.Position, Settled)

@@ -19,13 +19,9 @@ func (f *feed) recall(ctx context.Context, positions ...int64) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	f.lowered = true
 	for pos := range back {
 		f.through.Store(min(f.through.Load(), pos-1))
-		delete(f.coming, pos)
-		if f.recalled != nil { // it may be what Next is about to return
-			f.recalled[pos] = true
-		}
+		f.recalled[pos] = true
 	}
 	before := f.s.Stats().Recalled
 	running := f.s.queue.recall(back)
@@ -53,26 +49,14 @@ func (f *feed) exclude() (release func()) {
 // ask notes that Next is about to be called.
 func (f *feed) ask() {
 	defer f.exclude()()
-	f.recalled, f.lowered = make(map[int64]bool), false
-}
-
-// come notes what Next has returned.
-func (f *feed) come(entries []Entry) {
-	defer f.exclude()()
-	clear(f.coming)
-	for _, e := range entries {
-		if !f.recalled[e.Position] {
-			f.coming[e.Position] = true
-		}
-	}
-	f.recalled = nil
+	clear(f.recalled)
 }
 
 // looked notes how far Next has looked, and that what it has returned is in the queue. What was recalled is still to
 // come, or another process's: the next call tells.
 func (f *feed) looked(through int64) {
 	defer f.exclude()()
-	if !f.lowered {
+	if len(f.recalled) == 0 {
 		f.through.Store(through)
 	}
 }

@@ -49,8 +49,8 @@ func newRehearsed(r *Rehearsal, inner *memoryCursor, d jitney.Durable) *rehearse
 // Next implements [jitney.Cursor].
 func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	for {
-		if err := c.regain(ctx); err != nil {
-			return nil, 0, err
+		if regained, err := c.regain(ctx); regained || err != nil {
+			return nil, 0, err // what was recalled comes with the next call
 		}
 		entries, through, wait := c.give(most)
 		if wait == nil {
@@ -62,14 +62,14 @@ func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, 
 	}
 }
 
-// regain takes the place back from the other process.
-func (c *rehearsed) regain(ctx context.Context) error {
+// regain takes the place back from the other process, and reports whether it has.
+func (c *rehearsed) regain(ctx context.Context) (bool, error) {
 	c.r.mu.Lock()
 	lost, flying := c.lost, c.flying()
 	c.r.mu.Unlock()
 	if lost && c.d.Recall != nil {
 		if err := c.d.Recall(ctx, flying...); err != nil {
-			return err
+			return false, err
 		}
 	}
 	c.r.mu.Lock()
@@ -81,7 +81,7 @@ func (c *rehearsed) regain(ctx context.Context) error {
 	if news && c.d.Held != nil {
 		c.d.Held(c.inner.wasHeld())
 	}
-	return nil
+	return lost, nil
 }
 
 // flying are the positions of what is not settled, in order.

@@ -104,7 +104,7 @@ var mutants = []mutant{
 	{"occurrence-of-each-process", []edit{{"recur.go", "p.env.ID, p.env.Time = occurrence(r.name, at), at", "p.env.Time = at"}}, "^TestARecurringEventIsPublishedOnceByAllProcesses$"},
 	{"occurrence-returned-at-shutdown", []edit{{"scheduler.go", "if s.recurs(e) {", "if false {"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"stopped-recurrence-comes-once-more", []edit{{"recur.go", "	if at.IsZero() {\n		return nil\n	}\n	if err := s.bus", "	if true {\n		return nil\n	}\n	if err := s.bus"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
-	{"recall-misses-what-next-returns", []edit{{"recall.go", "		if !f.recalled[e.Position] {\n", "		if true {\n"}}, "^TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled$"},
+	{"recall-misses-what-next-returns", []edit{{"feed.go", "	if f.recalled[e.Position] {\n", "	if false {\n"}}, "^TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled$"},
 	{"recall-does-not-wait", []edit{{"recall.go", "			runs = append(runs, e.rare.ran)\n", ""}}, "^TestWhatAJournalRecallsIsNotHandledHere$"},
 	{"recall-leaves-parked", []edit{{"recall.go", "		case back[e.position()]:\n			p.n--", "		case false:\n			p.n--"}}, "^TestWhatAJournalRecallsIsNotHandledHere$"},
 	{"recalled-is-through", []edit{{"recall.go", "		f.through.Store(min(f.through.Load(), pos-1))\n", ""}}, "^TestFlushWaitsForWhatIsRecalledAndComesAgain$"},
