@@ -40,6 +40,8 @@ type Bus struct {
 	result   error
 
 	schedule *scheduler // here, so that what each publish reads is on the cache lines it was on: 40 ns
+
+	unanswered atomic.Uint64 // questions refused with ErrNoAnswer
 }
 
 // New returns a bus that is ready for use.
@@ -126,7 +128,7 @@ func (b *Bus) Stats() BusStats {
 	for _, s := range subs {
 		sum = sum.add(s.Stats())
 	}
-	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load()}
+	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(), Unanswered: b.unanswered.Load()}
 }
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,

@@ -208,6 +208,11 @@ func (p *posting) make(hearers int, tracing bool) *Envelope {
 // delivery that is the cause, or nil.
 func describe(ctx context.Context, env *Envelope, e Event, r *route) (cause *scope) {
 	describeEvent(env, e, r)
+	return follow(ctx, env)
+}
+
+// follow puts env into the flow that ctx belongs to, behind its cause.
+func follow(ctx context.Context, env *Envelope) (cause *scope) {
 	if env.Correlation, cause = flowOf(ctx); cause != nil {
 		env.CausationID = cause.env.ID
 		env.Hops = cause.env.Hops + 1

@@ -38,6 +38,7 @@ var counters = []struct {
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dead", func(s Stats) uint64 { return s.Dead }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dropped", func(s Stats) uint64 { return s.Dropped }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "recalled", func(s Stats) uint64 { return s.Recalled }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "failed", func(s Stats) uint64 { return s.Failed }},
 	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
 	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
 	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and, thanks to the breaker, were not used up.", "", func(s Stats) uint64 { return s.Spared }},
@@ -102,8 +103,10 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 	unheard, _ := m.Int64ObservableCounter("jitney.events.unheard", metric.WithUnit("{event}"),
 		metric.WithDescription("Events published that nobody had subscribed to, by type."))
 	late, _ := m.Int64ObservableCounter("jitney.calls.too_late", metric.WithUnit("{call}"),
-		metric.WithDescription("Calls of Publish, Forward and Redeliver after the start of Shutdown."))
-	all = append(all, letters, publishedEvents, unheard, late)
+		metric.WithDescription("Calls of Publish, Forward, Ask and Redeliver after the start of Shutdown."))
+	unanswered, _ := m.Int64ObservableCounter("jitney.questions.unanswered", metric.WithUnit("{question}"),
+		metric.WithDescription("Questions of a type that nobody answers."))
+	all = append(all, letters, publishedEvents, unheard, late, unanswered)
 
 	_, _ = m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, s := range b.routes.all() {
@@ -124,6 +127,7 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 			o.ObserveInt64(unheard, int64(r.unheard.Load()), of)
 		})
 		o.ObserveInt64(late, int64(b.late.Load()), metric.WithAttributes(b.attributes()...))
+		o.ObserveInt64(unanswered, int64(b.unanswered.Load()), metric.WithAttributes(b.attributes()...))
 		return nil
 	}, all...)
 	return mt

@@ -22,6 +22,12 @@ type SubscribeOption interface {
 	applySubscription(*subscribeConfig)
 }
 
+// AnswerOption configures an answerer, made by [Answer], as well as a [Subscription].
+type AnswerOption interface {
+	SubscribeOption
+	applyAnswer(*subscribeConfig)
+}
+
 type busConfig struct {
 	logger         *slog.Logger
 	source         string
@@ -43,6 +49,7 @@ type subscribeConfig struct {
 	overflow    Overflow
 	workers     int
 	sync        bool
+	answers     bool
 	timeout     time.Duration
 	slow        time.Duration
 	retry       RetryPolicy
@@ -84,6 +91,21 @@ func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
 	return c
 }
 
+// newAnswerConfig takes of the defaults what is of any use to an answerer.
+func newAnswerConfig(defaults []SubscribeOption, opts []AnswerOption) subscribeConfig {
+	c := subscribeConfig{buffer: 1024, slow: 5 * time.Second, sync: true, answers: true}
+	for _, o := range defaults {
+		if o, ok := o.(AnswerOption); ok {
+			o.applyAnswer(&c)
+		}
+	}
+	for _, o := range opts {
+		mustHave("Answer: option", o != nil)
+		o.applyAnswer(&c)
+	}
+	return c
+}
+
 type busOption func(*busConfig)
 
 func (o busOption) applyBus(c *busConfig) { o(c) }
@@ -93,6 +115,12 @@ type subscribeOption func(*subscribeConfig)
 func (o subscribeOption) applyBus(c *busConfig) { c.defaults = append(c.defaults, o) }
 
 func (o subscribeOption) applySubscription(c *subscribeConfig) { o(c) }
+
+type answerOption struct{ subscribeOption }
+
+func (o answerOption) applyBus(c *busConfig) { c.defaults = append(c.defaults, o) }
+
+func (o answerOption) applyAnswer(c *subscribeConfig) { o.applySubscription(c) }
 
 // WithLogger sets where the bus logs. Default slog.Default(), as it is when New is called.
 func WithLogger(l *slog.Logger) Option {
@@ -128,7 +156,7 @@ func WithGrace(d time.Duration) Option {
 	return busOption(func(c *busConfig) { c.grace = d })
 }
 
-// WithHopLimit bounds the chain of events that cause each other: an event that would have more causes
+// WithHopLimit bounds the chain of events and questions that cause each other: one that would have more causes
 // before it is refused with ErrHopLimit. Default 100.
 func WithHopLimit(n int) Option {
 	mustBe("WithHopLimit", n > 0, n)
@@ -232,16 +260,16 @@ func WithSync() SubscribeOption {
 
 // WithTimeout ends the context of an attempt after d, with the cause ErrTimeout. A handler that succeeds
 // nevertheless has succeeded. Default 0: no timeout.
-func WithTimeout(d time.Duration) SubscribeOption {
+func WithTimeout(d time.Duration) AnswerOption {
 	mustBe("WithTimeout", d >= 0, d)
-	return subscribeOption(func(c *subscribeConfig) { c.timeout = d })
+	return answerOption{func(c *subscribeConfig) { c.timeout = d }}
 }
 
 // WithSlowAfter sets when a handler that still runs, or a publisher that still waits for room, is logged
 // by name. 0 switches it off. Default 5 s.
-func WithSlowAfter(d time.Duration) SubscribeOption {
+func WithSlowAfter(d time.Duration) AnswerOption {
 	mustBe("WithSlowAfter", d >= 0, d)
-	return subscribeOption(func(c *subscribeConfig) { c.slow = d })
+	return answerOption{func(c *subscribeConfig) { c.slow = d }}
 }
 
 // WithRetry sets when a failed delivery is tried again; nil never. Default nil: one attempt.
@@ -300,11 +328,11 @@ func WithFairShare(f FairShare) SubscribeOption {
 
 // WithMiddleware wraps the handler; see Middleware. Given to New the middlewares are outside of those
 // given to Subscribe. Default none.
-func WithMiddleware(mw ...Middleware) SubscribeOption {
+func WithMiddleware(mw ...Middleware) AnswerOption {
 	for _, m := range mw {
 		mustHave("WithMiddleware", m != nil)
 	}
-	return subscribeOption(func(c *subscribeConfig) { c.middlewares = append(c.middlewares, mw...) })
+	return answerOption{func(c *subscribeConfig) { c.middlewares = append(c.middlewares, mw...) }}
 }
 
 func mustBe(option string, ok bool, value any) {

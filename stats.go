@@ -4,9 +4,9 @@ import "time"
 
 // Stats is one subscription's account at one moment: a snapshot in which
 //
-//	Accepted = Handled + Skipped + Dead + Dropped + Recalled + Queued + Running + Waiting + Parked
+//	Accepted = Handled + Skipped + Dead + Dropped + Recalled + Failed + Queued + Running + Waiting + Parked
 type Stats struct {
-	Accepted uint64 // deliveries taken on, redeliveries included
+	Accepted uint64 // deliveries taken on, redeliveries included; questions, if it is an answerer's
 
 	Handled uint64 // the handler returned nil
 	Skipped uint64 // the handler returned Skip, or the inbox knew the event already
@@ -15,6 +15,7 @@ type Stats struct {
 	// Recalled: given back to the journal, which has another process handle them. They come again if it is this one's
 	// turn after all.
 	Recalled uint64
+	Failed   uint64 // questions whose asker got an error
 
 	Queued  int // not begun, or due for another attempt
 	Running int // in the handler
@@ -41,7 +42,7 @@ type Stats struct {
 
 // Unaccounted is what Accepted exceeds the sum of the endings and states by: always 0.
 func (s Stats) Unaccounted() int64 {
-	ended := s.Handled + s.Skipped + s.Dead + s.Dropped + s.Recalled
+	ended := s.Handled + s.Skipped + s.Dead + s.Dropped + s.Recalled + s.Failed
 	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting+s.Parked)
 }
 
@@ -53,6 +54,7 @@ func (s Stats) add(t Stats) Stats {
 	s.Dead += t.Dead
 	s.Dropped += t.Dropped
 	s.Recalled += t.Recalled
+	s.Failed += t.Failed
 	s.Queued += t.Queued
 	s.Running += t.Running
 	s.Waiting += t.Waiting
@@ -80,6 +82,8 @@ type BusStats struct {
 	Stats
 	// Unheard counts, by event type, the events that nobody had subscribed to.
 	Unheard map[string]uint64
-	// TooLate counts the calls of Publish, Forward and Redeliver refused with ErrClosed.
+	// TooLate counts the calls of Publish, Forward, Ask and Redeliver refused with ErrClosed.
 	TooLate uint64
+	// Unanswered counts the questions refused with ErrNoAnswer because nobody answers their type.
+	Unanswered uint64
 }

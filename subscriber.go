@@ -22,6 +22,7 @@ type Subscription struct {
 	at   string       // where Subscribe was called
 
 	sync        bool
+	answers     bool // questions, not events
 	timeout     time.Duration
 	retry       RetryPolicy
 	letters     DeadLetterStore
@@ -84,25 +85,7 @@ func Subscribe[T Event](b *Bus, name string, handler func(ctx context.Context, e
 
 func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []SubscribeOption) *Subscription {
 	c := newSubscribeConfig(b.defaults, opts)
-	s := &Subscription{
-		name: name, bus: b, want: want, typ: want.String(), at: caller(),
-		sync: c.sync, timeout: c.timeout, retry: c.retry,
-		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
-		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
-		closed: make(chan struct{}),
-	}
-	eventName, err := s.check(&c)
-	if err != nil {
-		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", clip(name, maxName), s.at, err))
-	}
-	if want.Kind() != reflect.Interface {
-		s.typ = eventName
-	}
-	s.life, s.kill = context.WithCancelCause(context.Background())
-	s.patient, s.hurry = context.WithCancelCause(context.Background())
-	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
-	s.queue.settled = b.bell.ring
-	s.queue.news.spread = s.spread
+	s := open(b, name, want, &c)
 	if !s.sync {
 		s.restrain(&c)
 	}
@@ -112,9 +95,42 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
-	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
-	s.start(eventName, max(c.workers, 1))
+	s.start(max(c.workers, 1))
 	return s
+}
+
+// open makes a subscription whose queue lets nobody in yet, or panics.
+func open(b *Bus, name string, want reflect.Type, c *subscribeConfig) *Subscription {
+	s := &Subscription{
+		name: name, bus: b, want: want, typ: want.String(), at: caller(),
+		sync: c.sync, answers: c.answers, timeout: c.timeout, retry: c.retry,
+		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
+		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
+		closed: make(chan struct{}),
+	}
+	eventName, err := s.check(c)
+	if err != nil {
+		s.reject(err)
+	}
+	if want.Kind() != reflect.Interface {
+		s.typ = eventName
+	}
+	s.life, s.kill = context.WithCancelCause(context.Background())
+	s.patient, s.hurry = context.WithCancelCause(context.Background())
+	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
+	s.queue.settled = b.bell.ring
+	s.queue.news.spread = s.spread
+	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
+	return s
+}
+
+// reject says what is wrong with the call that made s.
+func (s *Subscription) reject(err error) {
+	call := "Subscribe"
+	if s.answers {
+		call = "Answer"
+	}
+	panic(fmt.Sprintf("jitney: %s %q at %s: %v", call, clip(s.name, maxName), s.at, err))
 }
 
 // restrain sets up what holds deliveries back: parking, breaker, fair shares.
@@ -139,6 +155,9 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
 	if s.want.Kind() == reflect.Interface {
+		if s.answers {
+			return "", fmt.Errorf("%s is an interface; a question is of one Go type", s.want)
+		}
 		return "", nil
 	}
 	zero := reflect.Zero(s.want)
@@ -157,7 +176,7 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 
 // start lets the events in. The workers come with the first of them: the garbage collector looks at every
 // goroutine, and many a subscription hears nothing for long.
-func (s *Subscription) start(eventName string, workers int) {
+func (s *Subscription) start(workers int) {
 	if !s.sync {
 		s.queue.staff = func() {
 			s.workers.Store(int32(workers))
@@ -168,7 +187,7 @@ func (s *Subscription) start(eventName string, workers int) {
 		}
 		s.queue.reckon()
 	}
-	err := s.bus.routes.add(s, eventName)
+	err := s.bus.routes.add(s)
 	if err == nil && s.feed != nil {
 		if err = s.feed.begin(); err != nil {
 			s.bus.routes.leave(s)
@@ -176,13 +195,15 @@ func (s *Subscription) start(eventName string, workers int) {
 		}
 	}
 	if err == nil {
-		s.bus.schedule.subscribed()
+		if !s.answers {
+			s.bus.schedule.subscribed()
+		}
 		return
 	}
 	s.queue.refuse(err, err)
 	s.closing.Do(func() { close(s.closed) })
 	if !is(err, ErrClosed) {
-		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", s.name, s.at, err))
+		s.reject(err)
 	}
 	s.bus.log(s.life, slog.LevelWarn, "jitney: subscribed after shutdown",
 		slog.String("subscriber", s.name), slog.String("subscribed_at", s.at))
