@@ -42,6 +42,7 @@ type Bus struct {
 	schedule *scheduler // here, so that what each publish reads is on the cache lines it was on: 40 ns
 
 	unanswered atomic.Uint64 // questions refused with ErrNoAnswer
+	retention  retention
 }
 
 // New returns a bus that is ready for use.
@@ -55,6 +56,7 @@ func New(opts ...Option) *Bus {
 	b.routes.init()
 	b.schedule = newScheduler(b)
 	b.telemetry = newTelemetry(b, c)
+	b.retain(&c)
 	b.patient, b.hurry = context.WithCancelCause(context.Background())
 	return b
 }
@@ -128,7 +130,9 @@ func (b *Bus) Stats() BusStats {
 	for _, s := range subs {
 		sum = sum.add(s.Stats())
 	}
-	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(), Unanswered: b.unanswered.Load()}
+	st := BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(), Unanswered: b.unanswered.Load()}
+	st.Retained, st.Forgotten = b.retention.counts()
+	return st
 }
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,

@@ -40,6 +40,7 @@ type busConfig struct {
 	links          bool
 	baggage        []string
 	journal        Journal
+	retained       []retainedType
 	defaults       []SubscribeOption
 }
 
@@ -62,7 +63,10 @@ type subscribeConfig struct {
 	ephemeral   bool
 	from        Start
 	effects     bool
+	filters     []filter
 	middlewares []Middleware
+
+	sticky, stickyByDefault bool
 }
 
 func newBusConfig(opts []Option) busConfig {
@@ -84,6 +88,7 @@ func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
 	for _, o := range defaults {
 		o.applySubscription(&c)
 	}
+	c.stickyByDefault = c.sticky
 	for _, o := range opts {
 		mustHave("Subscribe: option", o != nil)
 		o.applySubscription(&c)

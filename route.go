@@ -35,6 +35,7 @@ type route struct {
 	versioned bool                            // has EventVersion
 	subs      atomic.Pointer[[]*Subscription] // in the order of Subscribe
 	unheard   atomic.Uint64
+	retained  *retained // nil unless the bus keeps what goes here
 
 	published     atomic.Uint64 // counted if somebody measures
 	publish, deal string        // names of spans
@@ -137,8 +138,8 @@ func (rs *routes) fill(r *route) {
 	r.subs.Store(&subs)
 }
 
-// add makes s known.
-func (rs *routes) add(s *Subscription) error {
+// add makes s known. before, unless it is nil, is called when nothing can go wrong any more, and nobody sees s yet.
+func (rs *routes) add(s *Subscription, before func()) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.closed {
@@ -149,6 +150,9 @@ func (rs *routes) add(s *Subscription) error {
 	}
 	if err := rs.lead(s); err != nil {
 		return err
+	}
+	if before != nil {
+		before()
 	}
 	rs.subs = append(rs.subs, s)
 	rs.byName[s.name] = s

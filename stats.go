@@ -27,10 +27,13 @@ type Stats struct {
 	Spared      uint64 // attempts that failed and, thanks to the breaker, were not used up
 	Opened      uint64 // times that the breaker has opened, after a failed try as well
 	Late        uint64 // the part of Handled that succeeded after its timeout
+	Filtered    uint64 // events that a filter has kept out: no deliveries
 	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
 	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
 	Unknown     uint64 // events of a journal put aside because this program cannot decode them
-	Slow        uint64 // handlers, and publishers waiting for room, that the watchdog has named
+	// FilterErrors counts the filters that panicked; their events were delivered.
+	FilterErrors uint64
+	Slow         uint64 // handlers, and publishers waiting for room, that the watchdog has named
 
 	Paused  bool         // by Pause; of a bus: any subscription
 	Breaker BreakerState // of a bus: that of the subscription where it is worst
@@ -64,6 +67,8 @@ func (s Stats) add(t Stats) Stats {
 	s.Spared += t.Spared
 	s.Opened += t.Opened
 	s.Late += t.Late
+	s.Filtered += t.Filtered
+	s.FilterErrors += t.FilterErrors
 	s.Refused += t.Refused
 	s.StoreErrors += t.StoreErrors
 	s.Unknown += t.Unknown
@@ -86,4 +91,8 @@ type BusStats struct {
 	TooLate uint64
 	// Unanswered counts the questions refused with ErrNoAnswer because nobody answers their type.
 	Unanswered uint64
+	// Retained is how many events are kept for late subscribers, and Forgotten how many have given way to those of
+	// other keys; see WithRetained.
+	Retained  int
+	Forgotten uint64
 }

@@ -23,12 +23,15 @@ type Subscription struct {
 
 	sync        bool
 	answers     bool // questions, not events
+	picky       bool // it has filters
+	sticky      bool // it begins with what the bus has kept
 	timeout     time.Duration
 	retry       RetryPolicy
 	letters     DeadLetterStore
 	inbox       Inbox
 	businessKey func(Event) string
 	fair        *FairShare
+	filters     filters
 
 	measured      sync.Map              // measured → []metric.RecordOption
 	handledOption []metric.RecordOption // of what needs no look-up
@@ -105,6 +108,7 @@ func open(b *Bus, name string, want reflect.Type, c *subscribeConfig) *Subscript
 		name: name, bus: b, want: want, typ: want.String(), at: caller(),
 		sync: c.sync, answers: c.answers, timeout: c.timeout, retry: c.retry,
 		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
+		picky: len(c.filters) > 0, filters: filters{list: c.filters},
 		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
 		closed: make(chan struct{}),
 	}
@@ -154,24 +158,41 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	if c.parking > 0 && !c.sync && c.letters == nil {
 		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
+	for _, f := range c.filters {
+		if err := f.fits(s.want); err != nil {
+			return "", err
+		}
+	}
+	if err := s.checkSticky(c); err != nil {
+		return "", err
+	}
 	if s.want.Kind() == reflect.Interface {
 		if s.answers {
 			return "", fmt.Errorf("%s is an interface; a question is of one Go type", s.want)
 		}
 		return "", nil
 	}
-	zero := reflect.Zero(s.want)
-	if s.want.Kind() == reflect.Pointer {
-		zero = reflect.New(s.want.Elem())
-	}
-	err = contain(func() error {
-		eventName = zero.Interface().(Event).EventType()
+	return nameOfType(s.want)
+}
+
+// checkSticky says what is wrong with WithSticky, if s has it.
+func (s *Subscription) checkSticky(c *subscribeConfig) error {
+	var wrong string
+	switch {
+	case !c.sticky:
 		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("EventType of a new %s: %w", s.want, err)
+	case c.sync:
+		wrong = "WithSticky and WithSync: there is no queue for what has been kept"
+	case s.bus.journal != nil:
+		wrong = "WithSticky and WithJournal: a durable subscription gets the past WithStart(FromBeginning())"
+	case !s.bus.retention.keeps(s):
+		wrong = fmt.Sprintf("WithSticky without WithRetained: the bus keeps no %s", s.want)
 	}
-	return eventName, nil
+	s.sticky = wrong == ""
+	if s.sticky || c.stickyByDefault {
+		return nil
+	}
+	return errors.New(wrong)
 }
 
 // start lets the events in. The workers come with the first of them: the garbage collector looks at every
@@ -187,7 +208,7 @@ func (s *Subscription) start(workers int) {
 		}
 		s.queue.reckon()
 	}
-	err := s.bus.routes.add(s)
+	err := s.join()
 	if err == nil && s.feed != nil {
 		if err = s.feed.begin(); err != nil {
 			s.bus.routes.leave(s)
@@ -209,6 +230,14 @@ func (s *Subscription) start(workers int) {
 		slog.String("subscriber", s.name), slog.String("subscribed_at", s.at))
 }
 
+// join has publishers find s.
+func (s *Subscription) join() error {
+	if s.sticky {
+		return s.bus.retention.welcome(s)
+	}
+	return s.bus.routes.add(s, nil)
+}
+
 // wants reports whether events of Go type t are for s.
 func (s *Subscription) wants(t reflect.Type) bool {
 	if s.want.Kind() == reflect.Interface {
@@ -227,7 +256,11 @@ func (s *Subscription) EventType() string { return s.typ }
 func (s *Subscription) Durable() bool { return s.feed != nil }
 
 // Stats returns s's account at this moment.
-func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
+func (s *Subscription) Stats() Stats {
+	st := s.queue.snapshot()
+	st.Filtered, st.FilterErrors = s.filters.out.Load(), s.filters.failed.Load()
+	return st
+}
 
 // offer puts p into s's queue, or returns where its publisher has to wait for room.
 func (s *Subscription) offer(p parcel, inside bool) (w *waiter, err error) {
