@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -189,4 +190,32 @@ func TestAStickySubscriptionWithATakenNameGetsNothing(t *testing.T) {
 			jitney.Subscribe(b, "taken", func(context.Context, fact) error { t.Error("called"); return nil }, jitney.WithSticky())
 		})
 	}, jitney.WithRetained[fact](1))
+}
+
+// onRecord is a log handler that does something of its own.
+type onRecord func(text string)
+
+func (onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f onRecord) Handle(_ context.Context, r slog.Record) error { f(r.Message); return nil }
+
+func (f onRecord) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f onRecord) WithGroup(string) slog.Handler { return f }
+
+// The logger is called when an event has been kept, and has not gone to its subscribers yet.
+func TestWhoSubscribesWhileAnEventIsPublishedGetsItOnce(t *testing.T) {
+	var b *jitney.Bus
+	var got []int
+	log := onRecord(func(text string) {
+		if strings.Contains(text, "forgotten") {
+			jitney.Subscribe(b, "late", func(_ context.Context, f fact) error { got = append(got, f.N); return nil }, jitney.WithSticky())
+		}
+	})
+	b = jitney.New(jitney.WithRetained[fact](1), jitney.WithLogger(slog.New(log)))
+	for n := range 3 {
+		require.NoError(t, b.Publish(t.Context(), fact{Key: fmt.Sprint(n), N: n}))
+	}
+	require.NoError(t, b.Shutdown(t.Context()))
+	assert.Equal(t, []int{1, 2}, got)
 }
