@@ -20,20 +20,6 @@ type filters struct {
 	failed atomic.Uint64
 }
 
-// WithFilter has the subscription hear only those events that wanted returns true for. The others are no deliveries:
-// they are counted as Filtered, and a durable subscription settles them. T is the subscription's type, or an interface
-// that it implements, such as [Event] for a filter that is given to New. With several filters, all must agree. Default:
-// all events are heard.
-//
-// wanted is called in Publish, before the event is in the queue, by several goroutines at once: it must be quick, and
-// depend on the event alone. An event for which it panics is delivered, so that it is not lost; that is counted and
-// logged. Forward to named subscribers and Redeliver do not ask it.
-func WithFilter[T Event](wanted func(e T) bool) SubscribeOption {
-	mustHave("WithFilter", wanted != nil)
-	f := filter{reflect.TypeFor[T](), func(e Event) bool { return wanted(e.(T)) }}
-	return subscribeOption(func(c *subscribeConfig) { c.filters = append(c.filters, f) })
-}
-
 // fits says what is wrong with a filter for events of type want.
 func (f filter) fits(want reflect.Type) error {
 	if f.of == want || f.of.Kind() == reflect.Interface && want.Implements(f.of) {

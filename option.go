@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -206,6 +207,19 @@ func WithJournal(j Journal) Option {
 	return busOption(func(c *busConfig) { c.journal = j })
 }
 
+// WithRetained has the bus keep the last event of type T of each key, for subscriptions made WithSticky: settings,
+// prices, states. It keeps those of the keys that were published last, at most so many; events without a key are one
+// key's. What is forgotten is counted, and the first one of a type is logged. An event is kept whoever hears it, but
+// not if Publish refuses it. T is an event's own type, and is named once.
+//
+// With a journal New panics: there a new subscription has all that has been stored, WithStart(FromBeginning()). Default:
+// nothing is kept.
+func WithRetained[T Event](keys int) Option {
+	mustBe("WithRetained", keys > 0, keys)
+	typ := reflect.TypeFor[T]()
+	return busOption(func(c *busConfig) { c.retained = append(c.retained, retainedType{typ, keys}) })
+}
+
 // WithStart sets where a durable subscription begins whose name the journal does not know yet. With FromBeginning()
 // it gets all that the journal has. Default: the end.
 func WithStart(from Start) SubscribeOption {
@@ -329,6 +343,29 @@ func WithBreaker(b Breaker) SubscribeOption {
 // it has no effect. Default: first come, first served.
 func WithFairShare(f FairShare) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.fair = &f })
+}
+
+// WithFilter has the subscription hear only those events that wanted returns true for. The others are no deliveries:
+// they are counted as Filtered, and a durable subscription settles them. T is the subscription's type, or an interface
+// that it implements, such as [Event] for a filter that is given to New. With several filters, all must agree. Default:
+// all events are heard.
+//
+// wanted is called in Publish, before the event is in the queue, by several goroutines at once: it must be quick, and
+// depend on the event alone. An event for which it panics is delivered, so that it is not lost; that is counted and
+// logged. Forward to named subscribers and Redeliver do not ask it.
+func WithFilter[T Event](wanted func(e T) bool) SubscribeOption {
+	mustHave("WithFilter", wanted != nil)
+	f := filter{reflect.TypeFor[T](), func(e Event) bool { return wanted(e.(T)) }}
+	return subscribeOption(func(c *subscribeConfig) { c.filters = append(c.filters, f) })
+}
+
+// WithSticky gives the subscription, before all others, the events that the bus keeps (WithRetained) at the moment of
+// Subscribe, in the order they were published. None comes twice, and none is lost between those and what is published
+// from then on. They are deliveries like all others, and may exceed the buffer. It cannot be had WithSync, nor with a
+// journal, nor where the bus keeps nothing of the subscription's type: Subscribe panics, unless the option was given
+// to New, which has no effect there. Default: the subscription hears what is published from now on.
+func WithSticky() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.sticky = true })
 }
 
 // WithMiddleware wraps the handler; see Middleware. Given to New the middlewares are outside of those

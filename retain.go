@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"sync"
-	"time"
 )
 
 // retention keeps the last events of some types for subscribers that come late.
@@ -38,28 +37,6 @@ type retained struct {
 type keptEvent struct {
 	env    *Envelope
 	number uint64
-}
-
-// WithRetained has the bus keep the last event of type T of each key, for subscriptions made WithSticky: settings,
-// prices, states. It keeps those of the keys that were published last, at most so many; events without a key are one
-// key's. What is forgotten is counted, and the first one of a type is logged. An event is kept whoever hears it, but
-// not if Publish refuses it. T is an event's own type, and is named once.
-//
-// With a journal New panics: there a new subscription has all that has been stored, WithStart(FromBeginning()). Default:
-// nothing is kept.
-func WithRetained[T Event](keys int) Option {
-	mustBe("WithRetained", keys > 0, keys)
-	typ := reflect.TypeFor[T]()
-	return busOption(func(c *busConfig) { c.retained = append(c.retained, retainedType{typ, keys}) })
-}
-
-// WithSticky gives the subscription, before all others, the events that the bus keeps (WithRetained) at the moment of
-// Subscribe, in the order they were published. None comes twice, and none is lost between those and what is published
-// from then on. They are deliveries like all others, and may exceed the buffer. It cannot be had WithSync, nor with a
-// journal, nor where the bus keeps nothing of the subscription's type: Subscribe panics, unless the option was given
-// to New, which has no effect there. Default: the subscription hears what is published from now on.
-func WithSticky() SubscribeOption {
-	return subscribeOption(func(c *subscribeConfig) { c.sticky = true })
 }
 
 // retainedType is what WithRetained asks for.
@@ -135,10 +112,8 @@ func (rt *retention) replace(r *route, env *Envelope) (subs []*Subscription, fir
 	return *r.subs.Load(), first
 }
 
-// of returns what is kept for s, in the order of publication, and how many events have been kept so far.
-func (rt *retention) of(s *Subscription) (envs []*Envelope, published uint64) {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
+// of returns what is kept for s, in the order of publication. Called with mu held.
+func (rt *retention) of(s *Subscription) (envs []*Envelope) {
 	var all []*keptEvent
 	for _, k := range rt.kept {
 		if s.wants(k.route.typ) {
@@ -151,61 +126,12 @@ func (rt *retention) of(s *Subscription) (envs []*Envelope, published uint64) {
 	for _, kept := range all {
 		envs = append(envs, kept.env)
 	}
-	return envs, rt.published
+	return envs
 }
 
 // keeps reports whether there may be something for s.
 func (rt *retention) keeps(s *Subscription) bool {
 	return slices.ContainsFunc(rt.kept, func(k *retained) bool { return s.wants(k.route.typ) })
-}
-
-// welcome adds s to the subscribers, with what is kept for it in its queue. Filters and shares are asked without the
-// lock, so what is published meanwhile is looked at once more.
-func (rt *retention) welcome(s *Subscription) error {
-	asked := make(map[*Envelope]*parcel) // nil: filtered out
-	for {
-		envs, published := rt.of(s)
-		first := make([]parcel, 0, len(envs))
-		for _, env := range envs {
-			p, ok := asked[env]
-			if !ok {
-				p = s.stick(env)
-				asked[env] = p
-			}
-			if p != nil {
-				first = append(first, *p)
-			}
-		}
-		if joined, err := rt.join(s, first, published); joined {
-			return err
-		}
-	}
-}
-
-// stick makes a delivery of an event that is kept, or returns nil.
-func (s *Subscription) stick(env *Envelope) *parcel {
-	if s.picky && !s.hears(env) {
-		return nil
-	}
-	p := parcel{env: env, rare: &rare{at: time.Now()}}
-	if s.fair != nil {
-		c, err := s.fair.claim(env)
-		if err != nil { // nobody is there to be told, and it is not to be lost
-			c = &noClaim
-		}
-		p = p.claiming(c)
-	}
-	return &p
-}
-
-// join adds s to the subscribers if no event has been kept since there were so many.
-func (rt *retention) join(s *Subscription, first []parcel, published uint64) (joined bool, err error) {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	if rt.published != published {
-		return false, nil
-	}
-	return true, s.bus.routes.add(s, func() { s.queue.preload(first) })
 }
 
 // counts returns how many events are kept, and how many keys have been forgotten.
@@ -216,19 +142,4 @@ func (rt *retention) counts() (kept int, forgotten uint64) {
 		kept += k.order.Len()
 	}
 	return kept, rt.forgotten
-}
-
-// preload puts deliveries into a queue that nobody else knows yet, whatever its bound.
-func (q *queue) preload(ps []parcel) {
-	if len(ps) == 0 {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, p := range ps {
-		q.admit(p)
-	}
-	q.staff()
-	q.staff = nil
-	q.reckon()
 }

@@ -175,26 +175,6 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	return nameOfType(s.want)
 }
 
-// checkSticky says what is wrong with WithSticky, if s has it.
-func (s *Subscription) checkSticky(c *subscribeConfig) error {
-	var wrong string
-	switch {
-	case !c.sticky:
-		return nil
-	case c.sync:
-		wrong = "WithSticky and WithSync: there is no queue for what has been kept"
-	case s.bus.journal != nil:
-		wrong = "WithSticky and WithJournal: a durable subscription gets the past WithStart(FromBeginning())"
-	case !s.bus.retention.keeps(s):
-		wrong = fmt.Sprintf("WithSticky without WithRetained: the bus keeps no %s", s.want)
-	}
-	s.sticky = wrong == ""
-	if s.sticky || c.stickyByDefault {
-		return nil
-	}
-	return errors.New(wrong)
-}
-
 // start lets the events in. The workers come with the first of them: the garbage collector looks at every
 // goroutine, and many a subscription hears nothing for long.
 func (s *Subscription) start(workers int) {
