@@ -23,18 +23,18 @@ func TestALateSubscriberBeginsWithTheLastEventOfEachKey(t *testing.T) {
 			require.NoError(t, b.Publish(t.Context(), fact{Key: key, N: i}, other{N: i}))
 		}
 		assert.Equal(t, 4, b.Stats().Retained)
-		var late, family_, plain []string
+		var late, kin, plain []string
 		note := func(list *[]string) func(context.Context, jitney.Event) error {
 			return func(_ context.Context, e jitney.Event) error { *list = append(*list, fmt.Sprint(e)); return nil }
 		}
 		s := jitney.Subscribe(b, "late", func(ctx context.Context, f fact) error { return note(&late)(ctx, f) },
 			jitney.WithSticky(), jitney.WithBuffer(1), jitney.WithFilter(func(f fact) bool { return f.Key != "b" }))
-		jitney.Subscribe(b, "family", func(ctx context.Context, f family) error { return note(&family_)(ctx, f) }, jitney.WithSticky())
+		jitney.Subscribe(b, "family", func(ctx context.Context, f family) error { return note(&kin)(ctx, f) }, jitney.WithSticky())
 		jitney.Subscribe(b, "plain", note(&plain))
 		require.NoError(t, b.Publish(t.Context(), fact{Key: "d", N: 4}))
 		require.NoError(t, b.Flush(t.Context()))
 		assert.Equal(t, []string{"{c 0 2}", "{a 0 3}", "{d 0 4}"}, late)
-		assert.Equal(t, []string{"{b 0 1}", "{c 0 2}", "{a 0 3}", "{3}", "{d 0 4}"}, family_)
+		assert.Equal(t, []string{"{b 0 1}", "{c 0 2}", "{a 0 3}", "{3}", "{d 0 4}"}, kin)
 		assert.Equal(t, []string{"{d 0 4}"}, plain)
 		assert.EqualValues(t, 3, s.Stats().Accepted)
 		assert.EqualValues(t, 1, s.Stats().Filtered)

@@ -33,9 +33,9 @@ type route struct {
 	pointer   bool
 	keyed     bool                            // has EventKey
 	versioned bool                            // has EventVersion
+	retained  *retained                       // nil unless the bus keeps what goes here
 	subs      atomic.Pointer[[]*Subscription] // in the order of Subscribe
 	unheard   atomic.Uint64
-	retained  *retained // nil unless the bus keeps what goes here
 
 	published     atomic.Uint64 // counted if somebody measures
 	publish, deal string        // names of spans

@@ -15,12 +15,13 @@ type Stats struct {
 	// Recalled: given back to the journal, which has another process handle them. They come again if it is this one's
 	// turn after all.
 	Recalled uint64
-	Failed   uint64 // questions whose asker got an error
 
 	Queued  int // not begun, or due for another attempt
 	Running int // in the handler
 	Waiting int // between two attempts, or for the dead-letter store
 	Parked  int // behind a dead letter of their key; see WithParking
+
+	Failed uint64 // questions whose asker got an error
 
 	Duplicates  uint64 // the part of Skipped that the inbox knew
 	Retried     uint64 // attempts that failed and were followed by another

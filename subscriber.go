@@ -31,7 +31,6 @@ type Subscription struct {
 	inbox       Inbox
 	businessKey func(Event) string
 	fair        *FairShare
-	filters     filters
 
 	measured      sync.Map              // measured → []metric.RecordOption
 	handledOption []metric.RecordOption // of what needs no look-up
@@ -55,6 +54,8 @@ type Subscription struct {
 	patient context.Context
 	closed  chan struct{} // Close is done, with the result
 	result  error
+
+	filters filters
 }
 
 // Subscribe makes handler handle the events of type T that are published from now on. name says who is
