@@ -51,3 +51,20 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 }
+
+// TestAllocationsOfAQuestion: its context, its envelope with the answerer's context, and the answer.
+func TestAllocationsOfAQuestion(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates on its own; the gate runs this without it")
+	}
+	b := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+	defer func() { require.NoError(t, b.Shutdown(t.Context())) }()
+	jitney.Answer(b, "doubles", doubled)
+	ctx := context.Background()
+	var q jitney.Query[int] = double{N: 1}
+	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
+		if n, err := jitney.Ask(ctx, b, q); n != 2 || err != nil {
+			t.Error(n, err)
+		}
+	}), 3.0)
+}

@@ -140,3 +140,16 @@ func BenchmarkConfigured(b *testing.B) {
 		jitney.WithIdempotency(&jitney.MemoryInbox{}), jitney.WithTimeout(1<<40))
 	benchFanOut(b, 1, bus, tallies)
 }
+
+// BenchmarkAsk is one asker, and an answerer that has nothing to do.
+func BenchmarkAsk(b *testing.B) {
+	bus, _ := benchBus(b, 0)
+	jitney.Answer(bus, "doubles", doubled)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if n, err := jitney.Ask(ctx, bus, double{N: 1}); n != 2 || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}

@@ -40,6 +40,9 @@ type Bus struct {
 	result   error
 
 	schedule *scheduler // here, so that what each publish reads is on the cache lines it was on: 40 ns
+
+	unanswered atomic.Uint64 // questions refused with ErrNoAnswer
+	retention  retention
 }
 
 // New returns a bus that is ready for use.
@@ -53,6 +56,7 @@ func New(opts ...Option) *Bus {
 	b.routes.init()
 	b.schedule = newScheduler(b)
 	b.telemetry = newTelemetry(b, c)
+	b.retain(&c)
 	b.patient, b.hurry = context.WithCancelCause(context.Background())
 	return b
 }
@@ -126,8 +130,11 @@ func (b *Bus) Stats() BusStats {
 	for _, s := range subs {
 		sum = sum.add(s.Stats())
 	}
-	return BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(),
-		Scheduled: b.schedule.scheduled.Load(), Unscheduled: b.schedule.unscheduled.Load(), Due: b.schedule.published.Load()}
+	st := BusStats{Stats: sum, Unheard: b.routes.unheard(), TooLate: b.late.Load(), Unanswered: b.unanswered.Load()}
+	st.Retained, st.Forgotten = b.retention.counts()
+	s := b.schedule
+	st.Scheduled, st.Unscheduled, st.Due = s.scheduled.Load(), s.unscheduled.Load(), s.published.Load()
+	return st
 }
 
 // Flush waits until there has been a moment in which everything accepted had been settled: handled,

@@ -25,6 +25,7 @@ const (
 	held        // no fault of the handler's: on after verdict.wait, when a store may work again
 	spared      // failed while the breaker is not closed: on when it lets the delivery through
 	recalled    // given back to the journal, for another process
+	failed      // a question without an answer: its asker has the error
 	interrupted // neither ended nor tried again: Shutdown or Close will name it
 )
 
@@ -191,6 +192,10 @@ func (s *Subscription) judge(ctx context.Context, e *entry, r result) (v verdict
 			s.queue.count(func(st *Stats) { st.Late++ })
 		}
 		return s.finish(e, verdict{ending: handled}, nil)
+	}
+	if s.answers {
+		e.open().last = r.err
+		return verdict{ending: failed}
 	}
 	if err := contain(func() error { v = s.judgeFailure(ctx, e, r); return nil }); err != nil {
 		return s.giveUp(ctx, e, err)

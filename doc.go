@@ -19,6 +19,10 @@
 //   - With a journal ([WithJournal]) Publish returns when events are stored, and subscriptions go on where they
 //     were, whatever has happened to the process.
 //
+// What a module must know at once it asks for: [Ask] has one answerer give the answer ([Answer]), in the asker's
+// goroutine, and its failure is the asker's. A subscriber that comes late can begin with the last event of each key
+// ([WithRetained], [WithSticky]); one that wants some events alone says which ([WithFilter]).
+//
 // What it does not: without a journal a queue is memory, and what it holds ends with the process. There is no order
 // across keys, nor across publishers that do not wait for each other. A handler runs at least once, so it may
 // run again; [WithIdempotency] keeps a success from being repeated.

@@ -14,6 +14,8 @@ var (
 	ErrKeyTooLarge     = errors.New("event key is too large")
 	ErrHopLimit        = errors.New("chain of causes is too long")
 	ErrInvalidEnvelope = errors.New("invalid envelope")
+	// ErrQuestion: it is not an event.
+	ErrQuestion = errors.New("is a question")
 )
 
 // Why a subscriber, or a whole bus, did not take an event.
@@ -25,10 +27,12 @@ var (
 	ErrQueueFull = errors.New("queue full")
 	// ErrOverflow is what a handler's Publish gets when a queue has used up its reserve too.
 	ErrOverflow = errors.New("queue and its reserve full")
-	// ErrPaused is what a subscription made WithSync says while it is paused.
+	// ErrPaused is what a subscription made WithSync, or by Answer, says while it is paused.
 	ErrPaused = errors.New("paused")
 	// ErrNoSubscription says that no subscription of that name is open.
 	ErrNoSubscription = errors.New("no such subscription")
+	// ErrNoAnswer is what Ask returns when nobody answers questions of that type.
+	ErrNoAnswer = errors.New("nobody answers this question")
 )
 
 // Why a context given to a handler has ended (context.Cause).

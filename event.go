@@ -143,6 +143,9 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 		return b.glance(ctx, e, r)
 	}
 	env := p.make(len(*r.subs.Load()), b.telemetry.tracer != nil)
+	if r.retained != nil {
+		p.scopes = nil // who keeps the envelope would keep contexts
+	}
 	env.ID = ids.next(now)
 	env.Type = r.name
 	env.Time = time.Unix(0, now)
@@ -167,7 +170,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 
 // nobodyLooks reports whether nobody would see the envelope of an event on route r: then none is made.
 func (b *Bus) nobodyLooks(r *route) bool {
-	return len(*r.subs.Load()) == 0 && len(b.hooks) == 0 && b.journal == nil && b.telemetry.tracer == nil && r.unheard.Load() > 0
+	return len(*r.subs.Load()) == 0 && len(b.hooks) == 0 && b.journal == nil && b.telemetry.tracer == nil && r.retained == nil && r.unheard.Load() > 0
 }
 
 // glance says what is wrong with an event that nobody hears.
@@ -208,6 +211,11 @@ func (p *posting) make(hearers int, tracing bool) *Envelope {
 // delivery that is the cause, or nil.
 func describe(ctx context.Context, env *Envelope, e Event, r *route) (cause *scope) {
 	describeEvent(env, e, r)
+	return follow(ctx, env)
+}
+
+// follow puts env into the flow that ctx belongs to, behind its cause.
+func follow(ctx context.Context, env *Envelope) (cause *scope) {
 	if env.Correlation, cause = flowOf(ctx); cause != nil {
 		env.CausationID = cause.env.ID
 		env.Hops = cause.env.Hops + 1

@@ -47,9 +47,13 @@ func nameOf(e any) string {
 	return fmt.Sprintf("%T", e)
 }
 
-// hearers returns r's subscriptions, and takes note if there are none.
-func (r *route) hearers(ctx context.Context, b *Bus, env *Envelope) []*Subscription {
+// hearers returns r's subscriptions, and takes note if there are none. An event that is refused by all is not kept
+// for others.
+func (r *route) hearers(ctx context.Context, b *Bus, env *Envelope, refused bool) []*Subscription {
 	subs := *r.subs.Load()
+	if r.retained != nil && !refused {
+		subs = b.retention.keep(b, r, env)
+	}
 	if len(subs) == 0 && r.unheard.Add(1) == 1 {
 		b.log(ctx, slog.LevelInfo, "jitney: nobody has subscribed to this event", slog.Any("event", env))
 	}
@@ -98,13 +102,13 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 			p.route.unheard.Add(1)
 			continue
 		}
-		to := p.named
+		to, refused := p.named, i > 0 && ctx.Err() != nil
 		if to == nil {
-			to = p.route.hearers(ctx, b, p.env)
+			to = p.route.hearers(ctx, b, p.env, refused)
 		}
 		pc := parcel{env: p.env, rare: p.rare}
 		var refusals []Refusal
-		if i > 0 && ctx.Err() != nil {
+		if refused {
 			refusals = refuseAll(to, context.Cause(ctx))
 		} else {
 			refusals = b.fanOut(p.within(ctx), pc, p, to)
@@ -169,6 +173,9 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 			syncs = syncs || s.sync
 			continue
 		}
+		if s.picky && !named && !s.hears(p.env) {
+			continue
+		}
 		p.scope = of.scopeFor(i)
 		if s.fair == nil && s.queue.put(p) {
 			continue
@@ -181,7 +188,7 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 	}
 	if syncs {
 		for i, s := range to {
-			if s.sync {
+			if s.sync && (!s.picky || named || s.hears(p.env)) {
 				p.scope = of.scopeFor(i)
 				refuse(s, s.deliverSync(ctx, p, inside))
 			}

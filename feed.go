@@ -158,6 +158,9 @@ func (f *feed) matches(e Entry) match {
 	typ := reflect.TypeOf(e.Envelope.Event)
 	switch raw := typ == rawType; {
 	case f.s.wants(typ) && (!raw || f.s.want == eventType):
+		if f.s.picky && !f.s.hears(e.Envelope) {
+			return notForUs
+		}
 		return forUs
 	case raw && (f.s.want.Kind() == reflect.Interface || e.Envelope.Type == f.s.typ):
 		return unknown

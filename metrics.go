@@ -38,6 +38,8 @@ var counters = []struct {
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dead", func(s Stats) uint64 { return s.Dead }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dropped", func(s Stats) uint64 { return s.Dropped }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "recalled", func(s Stats) uint64 { return s.Recalled }},
+	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "failed", func(s Stats) uint64 { return s.Failed }},
+	{"jitney.deliveries.filtered", "{event}", "Events that a filter has kept out.", "", func(s Stats) uint64 { return s.Filtered }},
 	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
 	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
 	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and, thanks to the breaker, were not used up.", "", func(s Stats) uint64 { return s.Spared }},
@@ -46,6 +48,18 @@ var counters = []struct {
 	{"jitney.store.errors", "{error}", "Failures of the dead-letter store or the inbox.", "", func(s Stats) uint64 { return s.StoreErrors }},
 	{"jitney.events.unknown", "{event}", "Events of the journal put aside: this program cannot decode them.", "", func(s Stats) uint64 { return s.Unknown }},
 	{"jitney.watchdog.findings", "{finding}", "Slow handlers and waiting publishers that the watchdog has named.", "", func(s Stats) uint64 { return s.Slow }},
+}
+
+// busCounters are those of the whole bus.
+var busCounters = []struct {
+	name, unit, text string
+	value            func(b *Bus) uint64
+}{
+	{"jitney.events.scheduled", "{event}", "Events taken on for later, by this process.", func(b *Bus) uint64 { return b.schedule.scheduled.Load() }},
+	{"jitney.events.unscheduled", "{event}", "Events for later taken back.", func(b *Bus) uint64 { return b.schedule.unscheduled.Load() }},
+	{"jitney.events.due", "{event}", "Events for later published when they were due.", func(b *Bus) uint64 { return b.schedule.published.Load() }},
+	{"jitney.questions.unanswered", "{question}", "Questions of a type that nobody answers.", func(b *Bus) uint64 { return b.unanswered.Load() }},
+	{"jitney.calls.too_late", "{call}", "Calls of Publish, Forward, Ask and Redeliver after the start of Shutdown.", func(b *Bus) uint64 { return b.late.Load() }},
 }
 
 // gauges are the states of a subscription.
@@ -101,15 +115,12 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 		metric.WithDescription("Events published, by type."))
 	unheard, _ := m.Int64ObservableCounter("jitney.events.unheard", metric.WithUnit("{event}"),
 		metric.WithDescription("Events published that nobody had subscribed to, by type."))
-	late, _ := m.Int64ObservableCounter("jitney.calls.too_late", metric.WithUnit("{call}"),
-		metric.WithDescription("Calls of Publish, Forward and Redeliver after the start of Shutdown."))
-	scheduled, _ := m.Int64ObservableCounter("jitney.events.scheduled", metric.WithUnit("{event}"),
-		metric.WithDescription("Events taken on for later, by this process."))
-	unscheduled, _ := m.Int64ObservableCounter("jitney.events.unscheduled", metric.WithUnit("{event}"),
-		metric.WithDescription("Events for later taken back."))
-	due, _ := m.Int64ObservableCounter("jitney.events.due", metric.WithUnit("{event}"),
-		metric.WithDescription("Events for later published when they were due."))
-	all = append(all, letters, publishedEvents, unheard, late, scheduled, unscheduled, due)
+	all = append(all, letters, publishedEvents, unheard)
+	whole := make([]metric.Int64ObservableCounter, len(busCounters))
+	for i, c := range busCounters {
+		whole[i], _ = m.Int64ObservableCounter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.text))
+		all = append(all, whole[i])
+	}
 
 	_, _ = m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		for _, s := range b.routes.all() {
@@ -129,11 +140,9 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 			o.ObserveInt64(publishedEvents, int64(r.published.Load()), of)
 			o.ObserveInt64(unheard, int64(r.unheard.Load()), of)
 		})
-		of := metric.WithAttributes(b.attributes()...)
-		o.ObserveInt64(late, int64(b.late.Load()), of)
-		o.ObserveInt64(scheduled, int64(b.schedule.scheduled.Load()), of)
-		o.ObserveInt64(unscheduled, int64(b.schedule.unscheduled.Load()), of)
-		o.ObserveInt64(due, int64(b.schedule.published.Load()), of)
+		for i, c := range busCounters {
+			o.ObserveInt64(whole[i], int64(c.value(b)), metric.WithAttributes(b.attributes()...))
+		}
 		return nil
 	}, all...)
 	return mt

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -22,6 +23,12 @@ type SubscribeOption interface {
 	applySubscription(*subscribeConfig)
 }
 
+// AnswerOption configures an answerer, made by [Answer], as well as a [Subscription].
+type AnswerOption interface {
+	SubscribeOption
+	applyAnswer(*subscribeConfig)
+}
+
 type busConfig struct {
 	logger         *slog.Logger
 	source         string
@@ -34,6 +41,7 @@ type busConfig struct {
 	links          bool
 	baggage        []string
 	journal        Journal
+	retained       []retainedType
 	defaults       []SubscribeOption
 }
 
@@ -43,6 +51,7 @@ type subscribeConfig struct {
 	overflow    Overflow
 	workers     int
 	sync        bool
+	answers     bool
 	timeout     time.Duration
 	slow        time.Duration
 	retry       RetryPolicy
@@ -55,7 +64,10 @@ type subscribeConfig struct {
 	ephemeral   bool
 	from        Start
 	effects     bool
+	filters     []filter
 	middlewares []Middleware
+
+	sticky, stickyByDefault bool
 }
 
 func newBusConfig(opts []Option) busConfig {
@@ -77,9 +89,25 @@ func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
 	for _, o := range defaults {
 		o.applySubscription(&c)
 	}
+	c.stickyByDefault = c.sticky
 	for _, o := range opts {
 		mustHave("Subscribe: option", o != nil)
 		o.applySubscription(&c)
+	}
+	return c
+}
+
+// newAnswerConfig takes of the defaults what is of any use to an answerer.
+func newAnswerConfig(defaults []SubscribeOption, opts []AnswerOption) subscribeConfig {
+	c := subscribeConfig{buffer: 1024, slow: 5 * time.Second, sync: true, answers: true}
+	for _, o := range defaults {
+		if o, ok := o.(AnswerOption); ok {
+			o.applyAnswer(&c)
+		}
+	}
+	for _, o := range opts {
+		mustHave("Answer: option", o != nil)
+		o.applyAnswer(&c)
 	}
 	return c
 }
@@ -93,6 +121,12 @@ type subscribeOption func(*subscribeConfig)
 func (o subscribeOption) applyBus(c *busConfig) { c.defaults = append(c.defaults, o) }
 
 func (o subscribeOption) applySubscription(c *subscribeConfig) { o(c) }
+
+type answerOption struct{ subscribeOption }
+
+func (o answerOption) applyBus(c *busConfig) { c.defaults = append(c.defaults, o) }
+
+func (o answerOption) applyAnswer(c *subscribeConfig) { o.applySubscription(c) }
 
 // WithLogger sets where the bus logs. Default slog.Default(), as it is when New is called.
 func WithLogger(l *slog.Logger) Option {
@@ -128,7 +162,7 @@ func WithGrace(d time.Duration) Option {
 	return busOption(func(c *busConfig) { c.grace = d })
 }
 
-// WithHopLimit bounds the chain of events that cause each other: an event that would have more causes
+// WithHopLimit bounds the chain of events and questions that cause each other: one that would have more causes
 // before it is refused with ErrHopLimit. Default 100.
 func WithHopLimit(n int) Option {
 	mustBe("WithHopLimit", n > 0, n)
@@ -171,6 +205,19 @@ func WithBaggage(keys ...string) Option {
 func WithJournal(j Journal) Option {
 	mustHave("WithJournal", j != nil)
 	return busOption(func(c *busConfig) { c.journal = j })
+}
+
+// WithRetained has the bus keep the last event of type T of each key, for subscriptions made WithSticky: settings,
+// prices, states. It keeps those of the keys that were published last, at most so many; events without a key are one
+// key's. What is forgotten is counted, and the first one of a type is logged. An event is kept whoever hears it, but
+// not if Publish refuses it. T is an event's own type, and is named once.
+//
+// With a journal New panics: there a new subscription has all that has been stored, WithStart(FromBeginning()). Default:
+// nothing is kept.
+func WithRetained[T Event](keys int) Option {
+	mustBe("WithRetained", keys > 0, keys)
+	typ := reflect.TypeFor[T]()
+	return busOption(func(c *busConfig) { c.retained = append(c.retained, retainedType{typ, keys}) })
 }
 
 // WithStart sets where a durable subscription begins whose name the journal does not know yet. With FromBeginning()
@@ -232,16 +279,16 @@ func WithSync() SubscribeOption {
 
 // WithTimeout ends the context of an attempt after d, with the cause ErrTimeout. A handler that succeeds
 // nevertheless has succeeded. Default 0: no timeout.
-func WithTimeout(d time.Duration) SubscribeOption {
+func WithTimeout(d time.Duration) AnswerOption {
 	mustBe("WithTimeout", d >= 0, d)
-	return subscribeOption(func(c *subscribeConfig) { c.timeout = d })
+	return answerOption{func(c *subscribeConfig) { c.timeout = d }}
 }
 
 // WithSlowAfter sets when a handler that still runs, or a publisher that still waits for room, is logged
 // by name. 0 switches it off. Default 5 s.
-func WithSlowAfter(d time.Duration) SubscribeOption {
+func WithSlowAfter(d time.Duration) AnswerOption {
 	mustBe("WithSlowAfter", d >= 0, d)
-	return subscribeOption(func(c *subscribeConfig) { c.slow = d })
+	return answerOption{func(c *subscribeConfig) { c.slow = d }}
 }
 
 // WithRetry sets when a failed delivery is tried again; nil never. Default nil: one attempt.
@@ -298,13 +345,36 @@ func WithFairShare(f FairShare) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.fair = &f })
 }
 
+// WithFilter has the subscription hear only those events that wanted returns true for. The others are no deliveries:
+// they are counted as Filtered, and a durable subscription settles them. T is the subscription's type, or an interface
+// that it implements, such as [Event] for a filter that is given to New. With several filters, all must agree. Default:
+// all events are heard.
+//
+// wanted is called in Publish, before the event is in the queue, by several goroutines at once: it must be quick, and
+// depend on the event alone. An event for which it panics is delivered, so that it is not lost; that is counted and
+// logged. Forward to named subscribers and Redeliver do not ask it.
+func WithFilter[T Event](wanted func(e T) bool) SubscribeOption {
+	mustHave("WithFilter", wanted != nil)
+	f := filter{reflect.TypeFor[T](), func(e Event) bool { return wanted(e.(T)) }}
+	return subscribeOption(func(c *subscribeConfig) { c.filters = append(c.filters, f) })
+}
+
+// WithSticky gives the subscription, before all others, the events that the bus keeps (WithRetained) at the moment of
+// Subscribe, in the order they were published. None comes twice, and none is lost between those and what is published
+// from then on. They are deliveries like all others, and may exceed the buffer. It cannot be had WithSync, nor with a
+// journal, nor where the bus keeps nothing of the subscription's type: Subscribe panics, unless the option was given
+// to New, which has no effect there. Default: the subscription hears what is published from now on.
+func WithSticky() SubscribeOption {
+	return subscribeOption(func(c *subscribeConfig) { c.sticky = true })
+}
+
 // WithMiddleware wraps the handler; see Middleware. Given to New the middlewares are outside of those
 // given to Subscribe. Default none.
-func WithMiddleware(mw ...Middleware) SubscribeOption {
+func WithMiddleware(mw ...Middleware) AnswerOption {
 	for _, m := range mw {
 		mustHave("WithMiddleware", m != nil)
 	}
-	return subscribeOption(func(c *subscribeConfig) { c.middlewares = append(c.middlewares, mw...) })
+	return answerOption{func(c *subscribeConfig) { c.middlewares = append(c.middlewares, mw...) }}
 }
 
 func mustBe(option string, ok bool, value any) {

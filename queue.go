@@ -246,6 +246,8 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 		q.stats.Dead++
 	case recalled:
 		q.stats.Recalled++
+	case failed:
+		q.stats.Failed++
 	}
 	if l := e.lane; l != nil {
 		q.unlane(e)

@@ -11,7 +11,8 @@ import (
 // routes knows which Go type each event name belongs to, and which subscriptions want which type.
 // Publish reads it without a lock; Subscribe and Close change it under one.
 type routes struct {
-	byType sync.Map // reflect.Type → *route; a raw event's name → *route
+	byType    sync.Map // reflect.Type → *route; a raw event's name → *route
+	answerers sync.Map // reflect.Type of a question → *Subscription
 
 	mu     sync.Mutex
 	names  map[string]reflect.Type
@@ -32,6 +33,7 @@ type route struct {
 	pointer   bool
 	keyed     bool                            // has EventKey
 	versioned bool                            // has EventVersion
+	retained  *retained                       // nil unless the bus keeps what goes here
 	subs      atomic.Pointer[[]*Subscription] // in the order of Subscribe
 	unheard   atomic.Uint64
 
@@ -94,14 +96,25 @@ func (rs *routes) bindLocked(name string, typ reflect.Type) (*route, error) {
 	if r, ok := rs.byType.Load(typ); ok {
 		return r.(*route), nil
 	}
-	if err := checkName(name); err != nil {
-		return nil, fmt.Errorf("%w (EventType of %s)", err, typ)
+	if typ.Implements(questionType) {
+		return nil, fmt.Errorf("%w: %s is for Ask and Answer", ErrQuestion, typ)
 	}
-	if other, taken := rs.names[name]; taken {
-		return nil, fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, typ)
+	if err := rs.bindName(name, typ); err != nil {
+		return nil, err
+	}
+	return rs.newRoute(name, typ, typ), nil
+}
+
+// bindName has name belong to typ from now on. Called with mu held.
+func (rs *routes) bindName(name string, typ reflect.Type) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%w (EventType of %s)", err, typ)
+	}
+	if other, taken := rs.names[name]; taken && other != typ {
+		return fmt.Errorf("%w: %q belongs to %s, not %s", ErrTypeConflict, name, other, typ)
 	}
 	rs.names[name] = typ
-	return rs.newRoute(name, typ, typ), nil
+	return nil
 }
 
 // newRoute makes a route, and has it found under key. Called with mu held.
@@ -125,8 +138,8 @@ func (rs *routes) fill(r *route) {
 	r.subs.Store(&subs)
 }
 
-// add makes s known. name is the event name of a concrete type, "" for a family.
-func (rs *routes) add(s *Subscription, name string) error {
+// add makes s known. before, unless it is nil, is called when nothing can go wrong any more, and nobody sees s yet.
+func (rs *routes) add(s *Subscription, before func()) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rs.closed {
@@ -135,10 +148,11 @@ func (rs *routes) add(s *Subscription, name string) error {
 	if other, taken := rs.byName[s.name]; taken {
 		return fmt.Errorf("%w: a subscriber %q exists already, made at %s", ErrInvalidName, s.name, other.at)
 	}
-	if s.want.Kind() != reflect.Interface {
-		if _, err := rs.bindLocked(name, s.want); err != nil {
-			return err
-		}
+	if err := rs.lead(s); err != nil {
+		return err
+	}
+	if before != nil {
+		before()
 	}
 	rs.subs = append(rs.subs, s)
 	rs.byName[s.name] = s
@@ -146,11 +160,29 @@ func (rs *routes) add(s *Subscription, name string) error {
 	return nil
 }
 
+// lead has what s wants found by those who publish or ask. Called with mu held.
+func (rs *routes) lead(s *Subscription) (err error) {
+	switch {
+	case s.answers:
+		if other, taken := rs.answerers.Load(s.want); taken {
+			o := other.(*Subscription)
+			return fmt.Errorf("%w: %s is answered by %q already, made at %s", ErrTypeConflict, s.want, o.name, o.at)
+		}
+		if err = rs.bindName(s.typ, s.want); err == nil {
+			rs.answerers.Store(s.want, s)
+		}
+	case s.want.Kind() != reflect.Interface:
+		_, err = rs.bindLocked(s.typ, s.want)
+	}
+	return err
+}
+
 // leave takes s out of the routes; it is still known until forget.
 func (rs *routes) leave(s *Subscription) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	s.left = true
+	rs.answerers.CompareAndDelete(s.want, s)
 	rs.update(s, func(subs []*Subscription) []*Subscription { return without(subs, s) })
 }
 

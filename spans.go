@@ -40,7 +40,7 @@ const (
 )
 
 var outcomes = [...]string{
-	handled: "handled", skipped: "skipped", dead: "dead", again: "retry", held: "held", spared: "spared", recalled: "recalled", interrupted: "interrupted",
+	handled: "handled", skipped: "skipped", dead: "dead", again: "retry", held: "held", spared: "spared", recalled: "recalled", failed: "failed", interrupted: "interrupted",
 }
 
 func (end ending) String() string { return outcomes[end] }
@@ -143,7 +143,7 @@ func (s *Subscription) watch(ctx context.Context, t *telemetry, e *entry) verdic
 func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 	o.ctx = ctx
 	if t != nil {
-		o.ctx, o.span = t.handle(ctx, e.env)
+		o.ctx, o.span = o.s.span(ctx, t, e.env)
 	}
 	if o.meter != nil {
 		o.begin = time.Since(start)
@@ -156,7 +156,15 @@ func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 // start is what time is measured from: to read how long ago it was is cheaper than to read the time.
 var start = time.Now()
 
-// handle begins the span of an attempt.
+// span begins the span of an attempt: a question's is a child of its asker's, whatever links there are.
+func (s *Subscription) span(ctx context.Context, t *tracer, env *Envelope) (context.Context, trace.Span) {
+	if s.answers {
+		return t.Start(ctx, "ask "+s.typ)
+	}
+	return t.handle(ctx, env)
+}
+
+// handle begins the span of an attempt to handle an event.
 func (t *tracer) handle(ctx context.Context, env *Envelope) (context.Context, trace.Span) {
 	var name string
 	if t := env.traced; t != nil {

@@ -4,9 +4,9 @@ import "time"
 
 // Stats is one subscription's account at one moment: a snapshot in which
 //
-//	Accepted = Handled + Skipped + Dead + Dropped + Recalled + Queued + Running + Waiting + Parked
+//	Accepted = Handled + Skipped + Dead + Dropped + Recalled + Failed + Queued + Running + Waiting + Parked
 type Stats struct {
-	Accepted uint64 // deliveries taken on, redeliveries included
+	Accepted uint64 // deliveries taken on, redeliveries included; questions, if it is an answerer's
 
 	Handled uint64 // the handler returned nil
 	Skipped uint64 // the handler returned Skip, or the inbox knew the event already
@@ -21,15 +21,20 @@ type Stats struct {
 	Waiting int // between two attempts, or for the dead-letter store
 	Parked  int // behind a dead letter of their key; see WithParking
 
+	Failed uint64 // questions whose asker got an error
+
 	Duplicates  uint64 // the part of Skipped that the inbox knew
 	Retried     uint64 // attempts that failed and were followed by another
 	Spared      uint64 // attempts that failed and, thanks to the breaker, were not used up
 	Opened      uint64 // times that the breaker has opened, after a failed try as well
 	Late        uint64 // the part of Handled that succeeded after its timeout
+	Filtered    uint64 // events that a filter has kept out: no deliveries
 	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
 	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
 	Unknown     uint64 // events of a journal put aside because this program cannot decode them
-	Slow        uint64 // handlers, and publishers waiting for room, that the watchdog has named
+	// FilterErrors counts the filters that panicked; their events were delivered.
+	FilterErrors uint64
+	Slow         uint64 // handlers, and publishers waiting for room, that the watchdog has named
 
 	Paused  bool         // by Pause; of a bus: any subscription
 	Breaker BreakerState // of a bus: that of the subscription where it is worst
@@ -41,7 +46,7 @@ type Stats struct {
 
 // Unaccounted is what Accepted exceeds the sum of the endings and states by: always 0.
 func (s Stats) Unaccounted() int64 {
-	ended := s.Handled + s.Skipped + s.Dead + s.Dropped + s.Recalled
+	ended := s.Handled + s.Skipped + s.Dead + s.Dropped + s.Recalled + s.Failed
 	return int64(s.Accepted-ended) - int64(s.Queued+s.Running+s.Waiting+s.Parked)
 }
 
@@ -53,6 +58,7 @@ func (s Stats) add(t Stats) Stats {
 	s.Dead += t.Dead
 	s.Dropped += t.Dropped
 	s.Recalled += t.Recalled
+	s.Failed += t.Failed
 	s.Queued += t.Queued
 	s.Running += t.Running
 	s.Waiting += t.Waiting
@@ -62,6 +68,8 @@ func (s Stats) add(t Stats) Stats {
 	s.Spared += t.Spared
 	s.Opened += t.Opened
 	s.Late += t.Late
+	s.Filtered += t.Filtered
+	s.FilterErrors += t.FilterErrors
 	s.Refused += t.Refused
 	s.StoreErrors += t.StoreErrors
 	s.Unknown += t.Unknown
@@ -80,9 +88,15 @@ type BusStats struct {
 	Stats
 	// Unheard counts, by event type, the events that nobody had subscribed to.
 	Unheard map[string]uint64
-	// TooLate counts the calls of Publish, Forward and Redeliver refused with ErrClosed.
+	// TooLate counts the calls of Publish, Forward, Ask and Redeliver refused with ErrClosed.
 	TooLate uint64
 	// Scheduled counts the events that Schedule and Recur have taken on in this process, Unscheduled those that
 	// Unschedule and Recurrence.Stop have taken back, and Due those that were published when they were due.
 	Scheduled, Unscheduled, Due uint64
+	// Unanswered counts the questions refused with ErrNoAnswer because nobody answers their type.
+	Unanswered uint64
+	// Retained is how many events are kept for late subscribers, and Forgotten how many have given way to those of
+	// other keys; see WithRetained.
+	Retained  int
+	Forgotten uint64
 }

@@ -175,6 +175,19 @@ func TestG16NothingSilent(t *testing.T) {
 		guarded.Resume()
 		check("", "subscription resumed", "guarded", "stats_test.go")
 
+		_, err := jitney.Ask(t.Context(), b, double{})
+		require.ErrorIs(t, err, jitney.ErrNoAnswer)
+		assert.EqualValues(t, 1, b.Stats().Unanswered)
+		check("Unanswered", "nobody answers", "double", "stats_test.go")
+		jitney.Answer(b, "fails", func(context.Context, double) (int, error) { return 0, errBoom })
+		_, err = jitney.Ask(t.Context(), b, double{})
+		require.ErrorIs(t, err, errBoom)
+		check("Failed", "")
+		jitney.Subscribe(b, "picky", func(_ context.Context, s *shared) error { return nil }, jitney.WithFilter(func(s *shared) bool { return s.text[0] == 'a' }))
+		require.NoError(t, b.Publish(t.Context(), &shared{"b"}, &shared{}))
+		check("Filtered", "")
+		check("FilterErrors", "filter failed", "test.shared", "picky", "stats_test.go")
+
 		require.NoError(t, b.Shutdown(t.Context()))
 		require.ErrorIs(t, b.Publish(t.Context(), fact{}), jitney.ErrClosed)
 		assert.EqualValues(t, 1, b.Stats().TooLate)
@@ -208,6 +221,14 @@ func TestG16NothingSilent(t *testing.T) {
 		_, err = shared.takeBack(t.Context())
 		require.NoError(t, err)
 		check("Recalled", "deliveries recalled", "shares")
+		require.NoError(t, b.Shutdown(t.Context()))
+
+		b = jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), jitney.WithRetained[fact](1))
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "a"}, fact{Key: "b"}))
+		assert.Equal(t, 1, b.Stats().Retained)
+		check("Retained", "")
+		assert.EqualValues(t, 1, b.Stats().Forgotten)
+		check("Forgotten", "forgotten", "test.fact")
 		require.NoError(t, b.Shutdown(t.Context()))
 
 		for _, typ := range []reflect.Type{reflect.TypeFor[jitney.Stats](), reflect.TypeFor[jitney.BusStats]()} {

@@ -22,6 +22,9 @@ type Subscription struct {
 	at   string       // where Subscribe was called
 
 	sync        bool
+	answers     bool // questions, not events
+	picky       bool // it has filters
+	sticky      bool // it begins with what the bus has kept
 	timeout     time.Duration
 	retry       RetryPolicy
 	letters     DeadLetterStore
@@ -51,6 +54,8 @@ type Subscription struct {
 	patient context.Context
 	closed  chan struct{} // Close is done, with the result
 	result  error
+
+	filters filters
 }
 
 // Subscribe makes handler handle the events of type T that are published from now on. name says who is
@@ -84,25 +89,7 @@ func Subscribe[T Event](b *Bus, name string, handler func(ctx context.Context, e
 
 func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []SubscribeOption) *Subscription {
 	c := newSubscribeConfig(b.defaults, opts)
-	s := &Subscription{
-		name: name, bus: b, want: want, typ: want.String(), at: caller(),
-		sync: c.sync, timeout: c.timeout, retry: c.retry,
-		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
-		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
-		closed: make(chan struct{}),
-	}
-	eventName, err := s.check(&c)
-	if err != nil {
-		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", clip(name, maxName), s.at, err))
-	}
-	if want.Kind() != reflect.Interface {
-		s.typ = eventName
-	}
-	s.life, s.kill = context.WithCancelCause(context.Background())
-	s.patient, s.hurry = context.WithCancelCause(context.Background())
-	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
-	s.queue.settled = b.bell.ring
-	s.queue.news.spread = s.spread
+	s := open(b, name, want, &c)
 	if !s.sync {
 		s.restrain(&c)
 	}
@@ -112,9 +99,43 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
-	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
-	s.start(eventName, max(c.workers, 1))
+	s.start(max(c.workers, 1))
 	return s
+}
+
+// open makes a subscription whose queue lets nobody in yet, or panics.
+func open(b *Bus, name string, want reflect.Type, c *subscribeConfig) *Subscription {
+	s := &Subscription{
+		name: name, bus: b, want: want, typ: want.String(), at: caller(),
+		sync: c.sync, answers: c.answers, timeout: c.timeout, retry: c.retry,
+		letters: c.letters, inbox: c.inbox, businessKey: c.businessKey,
+		picky: len(c.filters) > 0, filters: filters{list: c.filters},
+		queue:  queue{limit: c.buffer, reserve: c.reserve, overflow: c.overflow},
+		closed: make(chan struct{}),
+	}
+	eventName, err := s.check(c)
+	if err != nil {
+		s.reject(err)
+	}
+	if want.Kind() != reflect.Interface {
+		s.typ = eventName
+	}
+	s.life, s.kill = context.WithCancelCause(context.Background())
+	s.patient, s.hurry = context.WithCancelCause(context.Background())
+	s.queue.watchdog = watchdog{slow: c.slow, look: s.look}
+	s.queue.settled = b.bell.ring
+	s.queue.news.spread = s.spread
+	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
+	return s
+}
+
+// reject says what is wrong with the call that made s.
+func (s *Subscription) reject(err error) {
+	call := "Subscribe"
+	if s.answers {
+		call = "Answer"
+	}
+	panic(fmt.Sprintf("jitney: %s %q at %s: %v", call, clip(s.name, maxName), s.at, err))
 }
 
 // restrain sets up what holds deliveries back: parking, breaker, fair shares.
@@ -138,26 +159,26 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	if c.parking > 0 && !c.sync && c.letters == nil {
 		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
+	for _, f := range c.filters {
+		if err := f.fits(s.want); err != nil {
+			return "", err
+		}
+	}
+	if err := s.checkSticky(c); err != nil {
+		return "", err
+	}
 	if s.want.Kind() == reflect.Interface {
+		if s.answers {
+			return "", fmt.Errorf("%s is an interface; a question is of one Go type", s.want)
+		}
 		return "", nil
 	}
-	zero := reflect.Zero(s.want)
-	if s.want.Kind() == reflect.Pointer {
-		zero = reflect.New(s.want.Elem())
-	}
-	err = contain(func() error {
-		eventName = zero.Interface().(Event).EventType()
-		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("EventType of a new %s: %w", s.want, err)
-	}
-	return eventName, nil
+	return nameOfType(s.want)
 }
 
 // start lets the events in. The workers come with the first of them: the garbage collector looks at every
 // goroutine, and many a subscription hears nothing for long.
-func (s *Subscription) start(eventName string, workers int) {
+func (s *Subscription) start(workers int) {
 	if !s.sync {
 		s.queue.staff = func() {
 			s.workers.Store(int32(workers))
@@ -168,7 +189,7 @@ func (s *Subscription) start(eventName string, workers int) {
 		}
 		s.queue.reckon()
 	}
-	err := s.bus.routes.add(s, eventName)
+	err := s.join()
 	if err == nil && s.feed != nil {
 		if err = s.feed.begin(); err != nil {
 			s.bus.routes.leave(s)
@@ -176,16 +197,26 @@ func (s *Subscription) start(eventName string, workers int) {
 		}
 	}
 	if err == nil {
-		s.bus.schedule.subscribed()
+		if !s.answers {
+			s.bus.schedule.subscribed()
+		}
 		return
 	}
 	s.queue.refuse(err, err)
 	s.closing.Do(func() { close(s.closed) })
 	if !is(err, ErrClosed) {
-		panic(fmt.Sprintf("jitney: Subscribe %q at %s: %v", s.name, s.at, err))
+		s.reject(err)
 	}
 	s.bus.log(s.life, slog.LevelWarn, "jitney: subscribed after shutdown",
 		slog.String("subscriber", s.name), slog.String("subscribed_at", s.at))
+}
+
+// join has publishers find s.
+func (s *Subscription) join() error {
+	if s.sticky {
+		return s.bus.retention.welcome(s)
+	}
+	return s.bus.routes.add(s, nil)
 }
 
 // wants reports whether events of Go type t are for s.
@@ -206,7 +237,11 @@ func (s *Subscription) EventType() string { return s.typ }
 func (s *Subscription) Durable() bool { return s.feed != nil }
 
 // Stats returns s's account at this moment.
-func (s *Subscription) Stats() Stats { return s.queue.snapshot() }
+func (s *Subscription) Stats() Stats {
+	st := s.queue.snapshot()
+	st.Filtered, st.FilterErrors = s.filters.out.Load(), s.filters.failed.Load()
+	return st
+}
 
 // offer puts p into s's queue, or returns where its publisher has to wait for room.
 func (s *Subscription) offer(p parcel, inside bool) (w *waiter, err error) {

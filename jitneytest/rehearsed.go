@@ -76,7 +76,7 @@ func (c *rehearsed) regain(ctx context.Context) (bool, error) {
 	if lost && !c.dead {
 		c.rewind()
 	}
-	news := !c.begun && !c.dead
+	news := !lost && !c.begun && !c.dead
 	c.r.mu.Unlock()
 	if news && c.d.Held != nil {
 		c.d.Held(c.inner.wasHeld())

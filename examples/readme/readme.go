@@ -12,6 +12,9 @@ import (
 	"github.com/jitney-go/jitney/bridge"
 	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/readme/orders"
+	"github.com/jitney-go/jitney/examples/readme/pricing"
+	"github.com/jitney-go/jitney/examples/readme/rates"
+	"github.com/jitney-go/jitney/examples/readme/stock"
 )
 
 var (
@@ -109,6 +112,41 @@ func Remind(ctx context.Context, b *jitney.Bus) error {
 	}
 	// … paid meanwhile:
 	return b.Unschedule(ctx, id)
+}
+
+type catalogue struct{}
+
+func (catalogue) Find(context.Context, string) (pricing.Price, error) { return pricing.Price{}, nil }
+
+var prices catalogue
+
+// Asks is the module that asks, and the one that answers.
+func Asks(ctx context.Context, b *jitney.Bus) (int64, error) {
+	jitney.Answer(b, "pricing", func(ctx context.Context, q pricing.PriceOf) (pricing.Price, error) {
+		return prices.Find(ctx, q.SKU)
+	})
+
+	price, err := jitney.Ask(ctx, b, pricing.PriceOf{SKU: "1"})
+	return price.Cents, err
+}
+
+type service struct{}
+
+func (service) Convert(context.Context, rates.Changed) error { return nil }
+func (service) Count() stock.Counted                         { return stock.Counted{} }
+
+// Late is the module that hears some events alone, comes late, and has one that costs much.
+func Late(ctx context.Context, svc service) (err error) {
+	b := jitney.New(jitney.WithRetained[rates.Changed](100)) // the last event of each of 100 currencies
+
+	jitney.Subscribe(b, "converter", svc.Convert,
+		jitney.WithSticky(), // begins with those that are kept
+		jitney.WithFilter(func(e rates.Changed) bool { return e.Currency != "XXX" }))
+
+	if jitney.Listened[stock.Counted](b) { // nobody: spare the work
+		err = b.Publish(ctx, svc.Count())
+	}
+	return errors.Join(err, b.Shutdown(ctx))
 }
 
 func pay(context.Context, orders.Placed) error { return nil }
