@@ -33,6 +33,7 @@ type busConfig struct {
 	meters         metric.MeterProvider
 	links          bool
 	baggage        []string
+	recorders      recorders
 	journal        Journal
 	defaults       []SubscribeOption
 }

@@ -202,6 +202,9 @@ func (s *Subscription) Name() string { return s.name }
 // EventType returns the name of the events that s takes; for an interface the interface's Go name.
 func (s *Subscription) EventType() string { return s.typ }
 
+// Family reports whether s takes the events that implement an interface, not those of one type.
+func (s *Subscription) Family() bool { return s.want.Kind() == reflect.Interface }
+
 // Durable reports whether a journal feeds s, and knows how far it is.
 func (s *Subscription) Durable() bool { return s.feed != nil }
 
@@ -242,6 +245,7 @@ func (s *Subscription) dropped(e *entry) {
 	if e == nil {
 		return
 	}
+	s.bus.telemetry.recorders.dropped(s, e)
 	if e.again() != nil {
 		s.bus.conclude(e.again(), errDropped)
 	}
