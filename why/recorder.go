@@ -17,6 +17,9 @@ type Recorder struct {
 	// forgotten; of a flow that alone is too large, the earliest events are. Defaults 10,000 and 1,000. They must not be
 	// changed once it is in use.
 	Events, Flows int
+	// Only, if not nil, says which events it keeps: those of one flow, say, or every hundredth flow. It is called by
+	// several goroutines at once. It must not be changed once the recorder is in use. Default: all.
+	Only func(env *jitney.Envelope) bool
 
 	mu        sync.Mutex
 	flows     map[string]*list.Element // of *kept, by correlation
@@ -30,6 +33,9 @@ type kept struct{ Flow }
 
 // Published implements jitney.Recorder.
 func (r *Recorder) Published(env *jitney.Envelope, by *jitney.Delivery, to []string) {
+	if r.Only != nil && !r.Only(env) {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.event(env).published(by.Subscriber, to)
@@ -37,6 +43,9 @@ func (r *Recorder) Published(env *jitney.Envelope, by *jitney.Delivery, to []str
 
 // Attempted implements jitney.Recorder.
 func (r *Recorder) Attempted(a jitney.Attempted) {
+	if r.Only != nil && !r.Only(a.Envelope) {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.event(a.Envelope).to(a.Subscriber).attempted(&a)

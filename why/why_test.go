@@ -278,6 +278,19 @@ func TestOfAFlowThatIsTooLargeTheEarliestEventsAreForgotten(t *testing.T) {
 	assert.False(t, known)
 }
 
+func TestARecorderKeepsOnlyWhatItIsTold(t *testing.T) {
+	r := &why.Recorder{Only: func(env *jitney.Envelope) bool { return env.Correlation == "wanted" }}
+	for i, c := range []string{"wanted", "other", "wanted"} {
+		env := &jitney.Envelope{ID: number(i), Type: "test.event", Correlation: c}
+		r.Published(env, &jitney.Delivery{}, []string{"s"})
+		r.Attempted(jitney.Attempted{Delivery: jitney.Delivery{Envelope: env, Subscriber: "s", Attempt: 1}, Outcome: "handled"})
+	}
+	assert.Equal(t, []string{"wanted"}, r.Correlations())
+	f, _ := r.Flow("wanted")
+	assert.Len(t, f.Events, 2)
+	assert.Zero(t, r.Forgotten())
+}
+
 func TestOfManyAttemptsTheMiddleIsForgotten(t *testing.T) {
 	r := &why.Recorder{}
 	env := &jitney.Envelope{ID: number(0), Type: "test.event"}
