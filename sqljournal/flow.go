@@ -14,7 +14,7 @@ import (
 )
 
 // Flow returns the events of that correlation, in their order, the first ones if there are more than most. It is a tool
-// for people: no index leads to them, so it looks through the whole log. What has been damaged is left out, and named by
+// for people: no index leads to them, so it looks through the whole log, a second or two per million events. What has been damaged is left out, and named by
 // the error beside the others.
 func (j *Journal) Flow(ctx context.Context, correlation string, most int) ([]*jitney.Envelope, error) {
 	if correlation == "" || most <= 0 {
