@@ -69,7 +69,8 @@ func TestARecorderIsToldOfEachPublicationAndEachAttempt(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 		require.NoError(t, b.Redeliver(ctx, list[0]))
-		require.NoError(t, b.Publish(ctx, moody{}, moody{}))
+		require.NoError(t, b.Publish(ctx, moody{}))
+		require.NoError(t, b.Publish(ctx, moody{}))
 	}, jitney.WithRecorder(w))
 	assert.Equal(t, []string{
 		`test.fact by "" to first`,

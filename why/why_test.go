@@ -291,6 +291,20 @@ func TestARecorderKeepsOnlyWhatItIsTold(t *testing.T) {
 	assert.Zero(t, r.Forgotten())
 }
 
+// What is recorded later is not in a flow that was asked for before.
+func TestAFlowIsACopy(t *testing.T) {
+	r := &why.Recorder{}
+	env := &jitney.Envelope{ID: number(0), Type: "test.event", Correlation: "c"}
+	a := jitney.Attempted{Delivery: jitney.Delivery{Envelope: env, Subscriber: "s", Attempt: 1}, Outcome: "retry"}
+	r.Published(env, &jitney.Delivery{}, []string{"s"})
+	before, _ := r.Flow("c")
+	r.Attempted(a)
+	once, _ := r.Flow("c")
+	r.Attempted(a)
+	assert.Empty(t, before.Events[0].Deliveries[0].Attempts)
+	assert.Len(t, once.Events[0].Deliveries[0].Attempts, 1)
+}
+
 func TestOfManyAttemptsTheMiddleIsForgotten(t *testing.T) {
 	r := &why.Recorder{}
 	env := &jitney.Envelope{ID: number(0), Type: "test.event"}
