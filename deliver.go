@@ -97,9 +97,9 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 	return s.try(s.bus.carried(s.life, e.env), e)
 }
 
-// try makes one attempt, under the eyes of telemetry if there is any.
+// try makes one attempt, under the eyes of telemetry and recorders if there are any.
 func (s *Subscription) try(ctx context.Context, e *entry) verdict {
-	if t := &s.bus.telemetry; t.watching {
+	if t := &s.bus.telemetry; t.tracer != nil || t.meter != nil || s.bus.recorders != nil {
 		return s.watch(ctx, t, e)
 	}
 	r := s.attempt(ctx, e)

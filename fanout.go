@@ -102,8 +102,8 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env)
 		}
-		if b.telemetry.recorders != nil {
-			b.telemetry.recorders.published(ctx, p.env, to)
+		if b.recorders != nil {
+			b.recorders.published(ctx, p.env, to)
 		}
 		pc := parcel{env: p.env, rare: p.rare}
 		var refusals []Refusal
@@ -116,7 +116,7 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 			published(p.ctx, refusals, nil)
 		}
 		if len(refusals) > 0 {
-			b.telemetry.recorders.refused(p.env, to, refusals)
+			b.recorders.refused(p.env, to, refusals)
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
 		}
 	}

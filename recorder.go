@@ -87,12 +87,12 @@ func (rs recorders) dropped(s *Subscription, e *entry) {
 // told tells what has become of e but in an attempt that telemetry has watched, and returns it. That it is held on is
 // no news.
 func (s *Subscription) told(e *entry, number int, v verdict) verdict {
-	if s.bus.telemetry.recorders != nil && v.ending != held {
+	if s.bus.recorders != nil && v.ending != held {
 		a := e.attempted(s, number, v)
 		if e.file != nil {
 			a.Error = errorText(e.file.last)
 		}
-		s.bus.telemetry.recorders.attempted(a)
+		s.bus.recorders.attempted(a)
 	}
 	return v
 }

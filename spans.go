@@ -149,7 +149,7 @@ func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 	if t != nil {
 		o.ctx, o.span = t.handle(ctx, e.env)
 	}
-	if o.s.bus.telemetry.recorders != nil {
+	if o.s.bus.recorders != nil {
 		o.began = time.Now()
 	}
 	if o.meter != nil {
@@ -197,7 +197,7 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 func (o *observation) tell(e *entry, r result, v verdict) {
 	a := e.attempted(o.s, o.number, v)
 	a.Began, a.Took, a.Error = o.began, time.Since(o.began), errorText(r.err)
-	o.s.bus.telemetry.recorders.attempted(a)
+	o.s.bus.recorders.attempted(a)
 }
 
 // describe says what attempt it was, and how it ended.

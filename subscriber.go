@@ -245,7 +245,7 @@ func (s *Subscription) dropped(e *entry) {
 	if e == nil {
 		return
 	}
-	s.bus.telemetry.recorders.dropped(s, e)
+	s.bus.recorders.dropped(s, e)
 	if e.again() != nil {
 		s.bus.conclude(e.again(), errDropped)
 	}

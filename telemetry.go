@@ -17,18 +17,16 @@ import (
 // scopeName names this library to OpenTelemetry.
 const scopeName = "github.com/jitney-go/jitney"
 
-// telemetry is how a bus makes itself known to OpenTelemetry, and to recorders.
+// telemetry is how a bus makes itself known to OpenTelemetry.
 type telemetry struct {
-	tracer    *tracer // nil without an SDK
-	meter     *meter  // likewise
-	recorders recorders
-	watching  bool     // any of them: that is all that telemetry costs without
-	baggage   []string // keys that travel
+	tracer  *tracer  // nil without an SDK: that is all that telemetry costs then
+	meter   *meter   // likewise
+	baggage []string // keys that travel
 }
 
 // newTelemetry finds the SDK that c names, or the global one.
 func newTelemetry(b *Bus, c busConfig) (t telemetry) {
-	t.baggage, t.recorders = c.baggage, c.recorders
+	t.baggage = c.baggage
 	if p := c.tracers; p != nil || installed(otel.GetTracerProvider()) {
 		if p == nil {
 			p = otel.GetTracerProvider()
@@ -45,7 +43,6 @@ func newTelemetry(b *Bus, c busConfig) (t telemetry) {
 			t.meter = newMeter(b, p.Meter(scopeName))
 		}
 	}
-	t.watching = t.tracer != nil || t.meter != nil || t.recorders != nil
 	return t
 }
 

@@ -126,7 +126,7 @@ var mutants = []mutant{
 	{"bridge-lets-out-what-was-hidden", []edit{{"bridge/via.go", "\tstamped.Event = e\n", "\t_ = e\n"}}, "^TestWhatAMiddlewareMakesOfAnEventLeaves$"},
 
 	// Recorders.
-	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.telemetry.recorders == nil && r.unheard", "r.unheard"}}, "^TestARecorderIsToldOfEachPublication"},
+	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.recorders == nil && r.unheard", "r.unheard"}}, "^TestARecorderIsToldOfEachPublication"},
 	{"recorder-not-told-of-goexit", []edit{{"deliver.go", "return s.told(e, number, v)\n", "_ = number\n\t\treturn v\n"}}, "^TestARecorderIsToldOfGoexit"},
 	{"recorder-told-of-each-hold", []edit{{"recorder.go", "!= nil && v.ending != held {", "!= nil {"}}, "^TestARecorderIsToldOfGoexit"},
 	{"recorder-takes-a-handlers-error-for-a-refusal", []edit{{"recorder.go", "== refusal.Subscriber && !s.sync {", "== refusal.Subscriber {"}}, "^TestARecorderIsToldOfASynchronousDelivery$"},
