@@ -123,6 +123,7 @@ func TestHandledEventsAreLetGo(t *testing.T) {
 	b := jitney.New(silent)
 	defer func() { require.NoError(t, b.Shutdown(context.Background())) }()
 	open := make(chan struct{})
+	defer close(open)
 	jitney.Subscribe(b, "s", func(_ context.Context, e *shared) error {
 		if e.text == "first" || e.text == "last" {
 			<-open
@@ -151,5 +152,4 @@ func TestHandledEventsAreLetGo(t *testing.T) {
 		defer mu.Unlock()
 		return freed >= n-64
 	}, 10*time.Second, time.Millisecond)
-	close(open)
 }

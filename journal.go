@@ -20,7 +20,8 @@ type Journal interface {
 	//
 	// ctx says how long to wait for that; it is not what the storing depends on.
 	Append(ctx context.Context, envs ...*Envelope) error
-	// End returns the position of the newest event that is stored; 0 if there is none.
+	// End returns how far the journal goes: a cursor whose through is as great has looked at all that was stored when End
+	// was called. 0 if there is nothing.
 	End(ctx context.Context) (int64, error)
 	// Open returns the place of a durable subscriber, made as d says if there is none of its name yet. One name is
 	// open once: ErrInUse otherwise.

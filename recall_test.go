@@ -170,7 +170,7 @@ func TestWhatAJournalRecallsIsNotHandledHere(t *testing.T) {
 		assert.Equal(t, 4, rest, "the running one has been handled, and the dead one is dead")
 		assert.Equal(t, []int{0}, h.numbers())
 		st = s.Stats()
-		assert.EqualValues(t, []uint64{1, 1, 4}, []uint64{st.Handled, st.Dead, st.Recalled})
+		assert.Equal(t, []uint64{1, 1, 4}, []uint64{st.Handled, st.Dead, st.Recalled})
 		assert.Zero(t, st.Unaccounted())
 		assert.Zero(t, st.Queued+st.Waiting+st.Running+st.Parked)
 

@@ -15,10 +15,10 @@ import (
 )
 
 // both are the two ways of a bridge, for all events.
-func (p place) both(engine jitney.Journal, name string, opts ...jitney.SubscribeOption) []*bridge.Way {
+func (p place) both(engine jitney.Journal, name string) []*bridge.Way {
 	return []*bridge.Way{
-		bridge.Out[jitney.Event](p.to(engine, name), name+"-out", opts...),
-		bridge.In[jitney.Event](p.to(engine, name), name+"-in", opts...),
+		bridge.Out[jitney.Event](p.to(engine, name), name+"-out"),
+		bridge.In[jitney.Event](p.to(engine, name), name+"-in"),
 	}
 }
 

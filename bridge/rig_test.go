@@ -116,9 +116,9 @@ func (h *heard) numbers() (ns []int) {
 }
 
 // listen subscribes h to all events of b.
-func listen(b *jitney.Bus, opts ...jitney.SubscribeOption) *heard {
+func listen(b *jitney.Bus) *heard {
 	h := &heard{}
-	jitney.Subscribe(b, "listener", func(ctx context.Context, _ jitney.Event) error { return h.note(ctx) }, opts...)
+	jitney.Subscribe(b, "listener", func(ctx context.Context, _ jitney.Event) error { return h.note(ctx) })
 	return h
 }
 

@@ -1,6 +1,10 @@
 // Package jitneytest helps to test modules that talk through a jitney bus, and holds what every
 // implementation of one of jitney's interfaces must pass.
 //
+// [Rehearse] makes a journal that behaves as an engine does that a program is to move to: a [Profile] says how far events
+// may come late, twice, again, or in another order, and which answers Publish may have. A failed test logs the seed that
+// repeats it, and what was done to which event.
+//
 // Everything here also works in a testing/synctest bubble, given the bubble's own *testing.T.
 package jitneytest
 

@@ -22,18 +22,42 @@ type JournalStore interface {
 	Close(clean bool) error
 }
 
+// Batchless is a JournalStore whose journals store one envelope at a time. What their contract says of batches is left
+// out, and where a law needs several envelopes they are stored one after the other.
+type Batchless interface {
+	JournalStore
+	// WithoutBatches says why; "" if it can store several together after all.
+	WithoutBatches() string
+}
+
 // TestJournal checks that an implementation of [jitney.Journal] keeps its contract, one subtest per sentence. newStore
 // returns an empty store each time.
-func TestJournal(t *testing.T, newStore func(t *testing.T) JournalStore) {
-	obeys(t, journalLaws, func(t *testing.T) *journalRig { return &journalRig{JournalStore: newStore(t)} })
+func TestJournal(t *testing.T, newStore func(t *testing.T) JournalStore, opts ...JournalOption) {
+	obeys(t, journalLaws, func(t *testing.T) *journalRig {
+		r := &journalRig{JournalStore: newStore(t)}
+		if single, is := r.JournalStore.(Batchless); is {
+			r.single = single.WithoutBatches()
+		}
+		for _, o := range opts {
+			o(r)
+		}
+		return r
+	})
 }
+
+// JournalOption says what a journal does not promise.
+type JournalOption func(*journalRig)
+
+// OrderPerKey says that a journal keeps the order of events that have one key, and of those that have none, but not of
+// all together.
+func OrderPerKey() JournalOption { return func(r *journalRig) { r.perKey = true } }
 
 var journalLaws = []law[*journalRig]{
 	{"What was appended comes back as it was, in order", journalKeeps},
 	{"A batch is stored whole or not at all", journalAtomic},
 	{"An envelope with the same ID is stored once, another under it is a conflict", journalOnce},
 	{"A publisher whose context has ended stores nothing", journalCancelled},
-	{"End is the position of the newest event", journalEnd},
+	{"A cursor has come to End when it has returned all there is, and not before", journalEnd},
 	{"A new subscriber begins at the end, at the beginning or at a time", journalStarts},
 	{"A name is open once", journalNameOnce},
 	{"What was settled does not come again and the rest does, in order", journalResumes},
@@ -57,8 +81,28 @@ func (unheardOf) EventType() string { return "jitneytest.unheard_of" }
 type journalRig struct {
 	JournalStore
 	jitney.Journal
-	n int // events made
+	n      int    // events made
+	perKey bool   // order is that of a key only
+	single string // why it stores one at a time; "" if it stores several together
 }
+
+// Append appends envs together, or, where that is left out, one after the other.
+func (r *journalRig) Append(ctx context.Context, envs ...*jitney.Envelope) error {
+	if r.single == "" {
+		return r.Journal.Append(ctx, envs...)
+	}
+	for _, env := range envs {
+		if err := r.Journal.Append(ctx, env); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftOutError says why a law is not for what is tested.
+type leftOutError struct{ why string }
+
+func (e *leftOutError) Error() string { return "left out: " + e.why }
 
 // begin starts a program; later programs know unheardOf too.
 func (r *journalRig) begin(later bool) (err error) {

@@ -161,10 +161,7 @@ type memoryCursor struct {
 // Next implements [jitney.Cursor].
 func (c *memoryCursor) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	if !c.begun && c.d.Held != nil {
-		c.j.mu.Lock()
-		held := c.p.held
-		c.j.mu.Unlock()
-		c.d.Held(held)
+		c.d.Held(c.wasHeld())
 	}
 	for {
 		entries, through, changed := c.look(most)
@@ -196,6 +193,24 @@ func (c *memoryCursor) look(most int) (entries []jitney.Entry, through int64, ch
 		entries = append(entries, jitney.Entry{Position: int64(c.next + 1), Envelope: env, Progress: c.p.waits[c.next], Err: err})
 	}
 	return entries, int64(c.next), nil
+}
+
+func (c *memoryCursor) wasHeld() jitney.Held {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.p.held
+}
+
+func (c *memoryCursor) atEnd() bool {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.next == len(c.j.log)
+}
+
+func (c *memoryCursor) progress(position int64) *jitney.Progress {
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	return c.p.waits[int(position-1)]
 }
 
 // Settle implements [jitney.Cursor].

@@ -163,15 +163,21 @@ func (j *Journal) store(try func(again bool) ([]*record, error)) (err error) {
 	return j.explain(err)
 }
 
-// settleDoubt looks how far the log really goes, after a commit of which that is not known.
+// settleDoubt looks how far the log really goes, after a commit of which that is not known. It asks on the connection
+// that is to write, which is new: one that was there before may go by what it has read, until something is written.
 func (j *Journal) settleDoubt() error {
 	if !j.doubtful {
 		return nil
 	}
 	ctx, cancel := j.patiently(context.Background())
 	defer cancel()
-	end, err := j.ask(ctx)
+	conn, err := j.writer(ctx)
 	if err != nil {
+		return err
+	}
+	end, err := j.endBy(ctx, conn)
+	if err != nil {
+		j.abandon()
 		return err
 	}
 	if j.committed != nil {

@@ -158,7 +158,7 @@ func (c *cursor) create(ctx context.Context, from jitney.Start) (floor int64, er
 // start is the position before the first event of from. The log's head is locked, so that nothing is committed
 // between this and the subscriber's row.
 func (tx *writeTx) start(ctx context.Context, from jitney.Start) (int64, error) {
-	next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
+	next, err := tx.number(ctx, `SELECT {next}{lock}`)
 	if err != nil {
 		return 0, err
 	}

@@ -50,11 +50,19 @@ const (
 	Lost
 )
 
-// sql makes a statement of a template: {p} is the prefix of the tables, ? a placeholder, and {number} and the like are
+// next selects the position of the next event.
+func (d *Dialect) next() string {
+	if d.Shared {
+		return "next FROM {p}head WHERE id = 1"
+	}
+	return "COALESCE(MAX(pos), 0) + 1 FROM {p}log"
+}
+
+// sql makes a statement of a template: {next} selects the position of the next event, {p} is the prefix of the tables, ? a placeholder, and {number} and the like are
 // column types.
 func (d *Dialect) sql(prefix, template string) string {
 	text := strings.NewReplacer("{p}", prefix, "{number}", d.Number, "{id}", d.ID, "{label}", d.Label, "{text}", d.Text,
-		"{bytes}", d.Bytes, "{serial}", d.Serial, "{options}", d.TableOptions, "{lock}", d.Lock, "{now}", d.Now).Replace(template)
+		"{bytes}", d.Bytes, "{serial}", d.Serial, "{options}", d.TableOptions, "{next}", strings.ReplaceAll(d.next(), "{p}", prefix), "{lock}", d.Lock, "{now}", d.Now).Replace(template)
 	if !d.Numbered {
 		return text
 	}

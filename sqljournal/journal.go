@@ -36,6 +36,7 @@ type Journal struct {
 	writing    sync.Mutex // held by whoever writes
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	next       int64                    // the position of the next event; 0 if that is not known, or others write too
 	noted      map[TypeVersion]struct{} // that the log has had events of, as far as this process knows
 	doubtful   bool                     // more may be committed than is known
 	over       bool                     // nothing is written any more
@@ -169,7 +170,7 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	}
 	var last int64
 	if err := j.tx(ctx, func(tx *writeTx) (err error) {
-		next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
+		next, err := tx.number(ctx, `SELECT {next}{lock}`)
 		if err != nil {
 			return err
 		}
@@ -209,7 +210,15 @@ func (j *Journal) End(ctx context.Context) (int64, error) {
 func (j *Journal) ask(ctx context.Context) (end int64, err error) {
 	ctx, cancel := j.patiently(ctx)
 	defer cancel()
-	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT next FROM {p}head WHERE id = 1`)).Scan(&end); err != nil {
+	return j.endBy(ctx, j.db)
+}
+
+// endBy asks the database on a connection, or on any.
+func (j *Journal) endBy(ctx context.Context, by interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+},
+) (end int64, err error) {
+	if err := by.QueryRowContext(ctx, j.sql(`SELECT {next}`)).Scan(&end); err != nil {
 		return 0, fmt.Errorf("sqljournal: end of the log: %w", err)
 	}
 	j.recent.known(end - 1)

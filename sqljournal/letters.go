@@ -2,7 +2,6 @@ package sqljournal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/jitney-go/jitney"
-	"github.com/jitney-go/jitney/wire"
+	"github.com/jitney-go/jitney/internal/letter"
 )
 
 // DeadLetters returns a [jitney.DeadLetterStore] in the journal's database. It has no limit but the disk's. An event that
@@ -19,16 +18,9 @@ func (j *Journal) DeadLetters() jitney.DeadLetterStore { return letters{j} }
 
 type letters struct{ j *Journal }
 
-// letter is a dead letter as JSON; its envelopes are CloudEvents.
-type letter struct {
-	jitney.DeadLetter
-	Envelope wire.Message
-	Original *wire.Message `json:",omitempty"`
-}
-
 // Add implements [jitney.DeadLetterStore].
 func (s letters) Add(ctx context.Context, l jitney.DeadLetter) error {
-	text, err := writeLetter(l)
+	text, err := letter.Write(l)
 	if err != nil {
 		return fmt.Errorf("sqljournal: dead letter: %w", err)
 	}
@@ -37,7 +29,7 @@ func (s letters) Add(ctx context.Context, l jitney.DeadLetter) error {
 			return err
 		}
 		return tx.exec(ctx, `INSERT INTO {p}letter (id, subscriber, type, class, died, letter) VALUES (?, ?, ?, ?, ?, ?)`,
-			l.ID[:], l.Subscriber, l.Envelope.Type, clip(l.Class()), l.Time.UnixNano(), text)
+			l.ID[:], l.Subscriber, l.Envelope.Type, clip(l.Class()), l.Time.UnixNano(), string(text))
 	})
 }
 
@@ -57,61 +49,13 @@ func clip(class string) string {
 	return class
 }
 
-func writeLetter(l jitney.DeadLetter) (string, error) {
-	if l.Envelope == nil {
-		return "", fmt.Errorf("%w: it has none", jitney.ErrInvalidEnvelope)
-	}
-	w := letter{DeadLetter: l}
-	var err error
-	if w.Envelope, err = wire.Encode(l.Envelope, wire.Limits{}); err != nil {
-		return "", err
-	}
-	if l.Original != nil {
-		m, err := wire.Encode(l.Original, wire.Limits{})
-		if err != nil {
-			return "", err
-		}
-		w.Original = &m
-	}
-	text, err := json.Marshal(w)
-	return string(text), err
-}
-
-func (s letters) readLetter(text string) (l jitney.DeadLetter, err error) {
-	var w struct {
-		jitney.DeadLetter
-		Envelope, Original json.RawMessage
-	}
-	if err := json.Unmarshal([]byte(text), &w); err != nil {
-		return l, fmt.Errorf("%w: a dead letter is no JSON", ErrCorrupt)
-	}
-	l = w.DeadLetter
-	if l.Envelope, err = s.envelope(w.Envelope); err != nil {
-		return l, err
-	}
-	if w.Original != nil {
-		l.Original, err = s.envelope(w.Original)
+func (s letters) read(text string) (jitney.DeadLetter, error) {
+	l, err := letter.Read([]byte(text), s.j.types)
+	if errors.Is(err, letter.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return l, err
 }
-
-func (s letters) envelope(text []byte) (*jitney.Envelope, error) {
-	m, err := wire.Parse(text, wire.Limits{})
-	if err != nil {
-		return nil, err
-	}
-	env, err := s.j.types.Decode(m)
-	if err == nil {
-		return env, nil
-	}
-	if raw, failed := noTypes.Decode(m); failed == nil {
-		return raw, nil // whoever is on duty is to see it all the same
-	}
-	return nil, err
-}
-
-// noTypes makes a RawEvent of everything.
-var noTypes = wire.NewTypes()
 
 // Get implements [jitney.DeadLetterStore].
 func (s letters) Get(ctx context.Context, id uuid.UUID) (l jitney.DeadLetter, err error) {
@@ -121,7 +65,7 @@ func (s letters) Get(ctx context.Context, id uuid.UUID) (l jitney.DeadLetter, er
 		return l, fmt.Errorf("sqljournal: %w: %s", jitney.ErrNoDeadLetter, id)
 	}
 	if err == nil {
-		l, err = s.readLetter(text)
+		l, err = s.read(text)
 	}
 	if err != nil {
 		return l, fmt.Errorf("sqljournal: dead letter %s: %w", id, err)
@@ -175,7 +119,7 @@ func (s letters) List(ctx context.Context, f jitney.DeadLetterFilter) (list []ji
 		if err := rows.Scan(&text); err != nil {
 			return nil, fmt.Errorf("sqljournal: dead letters: %w", err)
 		}
-		l, err := s.readLetter(text)
+		l, err := s.read(text)
 		if err != nil {
 			return nil, fmt.Errorf("sqljournal: dead letters: %w", err)
 		}

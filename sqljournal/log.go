@@ -55,7 +55,7 @@ func (tx *writeTx) fresh(ctx context.Context, records []*record) (fresh []*recor
 
 // insert gives the records the next positions and writes them.
 func (tx *writeTx) insert(ctx context.Context, records []*record) error {
-	next, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`)
+	next, err := tx.next(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,10 +80,24 @@ func (tx *writeTx) insert(ctx context.Context, records []*record) error {
 		return err
 	}
 	next += int64(len(records))
+	if !tx.j.d.Shared {
+		tx.end = next
+		return nil
+	}
 	if err := tx.exec(ctx, `UPDATE {p}head SET next = ? WHERE id = 1`, next); err != nil {
 		return err
 	}
 	return tx.tell(ctx, next-1)
+}
+
+// next is the position of the next event. Where several processes write, the log's head has it, and is locked until the
+// transaction ends. A journal that has but one writer is spared that row: it knows how far its own last commit went, and
+// finds it in the log otherwise, whose newest event is never pruned.
+func (tx *writeTx) next(ctx context.Context) (int64, error) {
+	if !tx.j.d.Shared && tx.j.next > 0 {
+		return tx.j.next, nil
+	}
+	return tx.number(ctx, `SELECT {next}{lock}`)
 }
 
 // maxRows is how many rows one statement inserts at most.

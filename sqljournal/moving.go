@@ -18,7 +18,7 @@ import (
 func (tx *writeTx) move(ctx context.Context, look bool) (moved []*record, more bool, err error) {
 	// The log's head is locked first: what this statement sees is all that has been committed by then, and no other
 	// process moves.
-	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
+	if _, err := tx.number(ctx, `SELECT {next}{lock}`); err != nil {
 		return nil, false, err
 	}
 	records, more, err := tx.batches(ctx)

@@ -54,7 +54,7 @@ func (j *Journal) Prune(ctx context.Context, r Retention) (p Pruned, err error) 
 // beyond returns the first position that r does not let go.
 func (j *Journal) beyond(ctx context.Context, r Retention) (end int64, err error) {
 	var first, next int64
-	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT oldest, next FROM {p}head WHERE id = 1`)).Scan(&first, &next); err != nil {
+	if err := j.db.QueryRowContext(ctx, j.sql(`SELECT oldest, (SELECT {next}) FROM {p}head WHERE id = 1`)).Scan(&first, &next); err != nil {
 		return 0, err
 	}
 	limit := func(otherwise int64, query string, args ...any) {
@@ -83,7 +83,7 @@ func (j *Journal) beyond(ctx context.Context, r Retention) (end int64, err error
 
 // prune is one step of Prune, up to end, and reports whether there is another.
 func (tx *writeTx) prune(ctx context.Context, end int64, also bool, p *Pruned) (more bool, err error) {
-	if _, err := tx.number(ctx, `SELECT next FROM {p}head WHERE id = 1{lock}`); err != nil {
+	if _, err := tx.number(ctx, `SELECT {next}{lock}`); err != nil {
 		return false, err
 	}
 	first, err := tx.number(ctx, `SELECT oldest FROM {p}head WHERE id = 1`)

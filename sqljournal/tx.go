@@ -14,6 +14,7 @@ import (
 type writeTx struct {
 	j      *Journal
 	conn   *sql.Conn
+	end    int64         // the next position when this is committed, if that is known; not where several processes write
 	noting []TypeVersion // noted for the first time; Journal.noted has them when this is committed
 }
 
@@ -45,7 +46,7 @@ func (j *Journal) abandon() {
 		_ = j.conn.Raw(func(any) error { return errBadConn }) // the pool is to close it, not to keep it
 		_ = j.conn.Close()
 	}
-	j.conn, j.statements = nil, nil
+	j.conn, j.statements, j.next = nil, nil, 0
 }
 
 // indeterminate is the error of a commit of which it is not known whether it happened.
@@ -74,6 +75,7 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 		for _, tv := range tx.noting {
 			j.noted[tv] = struct{}{}
 		}
+		j.next = max(j.next, tx.end)
 		return nil
 	}
 	refused := j.d.Classify(err) == Busy // it is the database that says no

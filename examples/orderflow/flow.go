@@ -76,11 +76,11 @@ func (f *flow) send(ctx context.Context, in input) error {
 	again := twice(len(in.invoices), f.duplicates, f.seed)
 	for i, r := range in.invoices {
 		ctx := jitney.WithCorrelation(ctx, r.Invoice)
-		if err := f.Bus.Publish(ctx, r); err != nil {
+		if err := f.Publish(ctx, r); err != nil {
 			return err
 		}
 		if again[i] {
-			if err := f.Bus.Publish(ctx, r); err != nil {
+			if err := f.Publish(ctx, r); err != nil {
 				return err
 			}
 			f.sentTwice++

@@ -58,7 +58,7 @@ func syscallChild(dir string) {
 		return nil
 	}, jitney.WithStart(jitney.FromBeginning()))
 	var acked []int
-	for n, well := number("FIRST"), 0; well < number("EVENTS"); n++ {
+	for n, well := number("FIRST"), 0; well < number("EVENTS") && ctx.Err() == nil; n++ {
 		say("try %d", n)
 		err := b.Publish(ctx, numbered{N: n})
 		well++
@@ -76,6 +76,9 @@ func syscallChild(dir string) {
 		}
 		acked = append(acked, n)
 		say("ack %d", n)
+	}
+	if ctx.Err() != nil {
+		say("error it is still not well after a minute")
 	}
 	if err := b.Flush(ctx); err != nil {
 		say("error %q", err)

@@ -71,10 +71,10 @@ func New(c Config, opts ...jitney.Option) *Shop {
 	}, opts...)...)
 	s.Bus = b
 
-	taken := orders.New(b)
-	s.Inventory = inventory.New(b, c.Sums("inventory"), BeginStock, LowStock)
-	s.Payments = payments.New(b, payments.NewFlakyGateway(c.Seed), c.Sums("payments"))
-	s.Shipping = shipping.New(b, c.Sums("shipping"))
+	taken := orders.New(s)
+	s.Inventory = inventory.New(s, c.Sums("inventory"), BeginStock, LowStock)
+	s.Payments = payments.New(s, payments.NewFlakyGateway(c.Seed), c.Sums("payments"))
+	s.Shipping = shipping.New(s, c.Sums("shipping"))
 	s.Notification = notification.New(c.Sums("notification"))
 	s.Loyalty = loyalty.New(c.Sums("loyalty"))
 	s.Analytics = analytics.New(c.Sums("analytics"))

@@ -1,0 +1,118 @@
+package kafkajournal
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jitney-go/jitney/internal/place"
+)
+
+// partition is one that is this process's: its account, and what was fetched of it. A position in its account is the
+// offset behind an event. It is guarded by the cursor's mu.
+type partition struct {
+	number   int32
+	place    *place.Place // nil until it has been found
+	queue    []*kgo.Record
+	bytes    int   // of queue
+	next     int64 // the offset that is to be fetched next
+	asides   []int64
+	paused   bool // too much of it is in queue
+	leaving  bool // it is to be another process's
+	mark     mark // as it was written last
+	recovery recovery
+}
+
+// How much of a partition is kept that was fetched and not given.
+const (
+	maxQueued      = 2048
+	maxQueuedBytes = 4 << 20
+)
+
+// pump fetches events into the partitions' queues.
+func (c *cursor) pump() {
+	for c.life.Err() == nil {
+		fetches := c.client.PollRecords(c.life, maxQueued)
+		if fetches.IsClientClosed() || c.life.Err() != nil {
+			return
+		}
+		fetches.EachError(c.unreadable)
+		c.fill(fetches)
+		c.client.AllowRebalance()
+	}
+}
+
+func (c *cursor) unreadable(_ string, number int32, err error) {
+	if c.strange++; c.strange&(c.strange-1) == 0 {
+		c.j.log.Error("kafkajournal: a partition cannot be read, will try again", slog.String("subscriber", c.name),
+			slog.Int64("partition", int64(number)), slog.Int("times", c.strange), slog.String("error", err.Error()))
+	}
+}
+
+// fill puts what was fetched into the queues, and has no more fetched of those that are full.
+func (c *cursor) fill(fetches kgo.Fetches) {
+	gaps := make(map[int32][2]int64)
+	c.mu.Lock()
+	fetches.EachPartition(func(ft kgo.FetchTopicPartition) {
+		p := c.parts[ft.Partition]
+		if p == nil || p.place == nil || p.leaving || len(ft.Records) == 0 {
+			return
+		}
+		if first := ft.Records[0].Offset; first > p.next {
+			gaps[p.number] = [2]int64{p.next, first}
+		}
+		for _, r := range ft.Records {
+			if r.Offset >= p.next {
+				p.queue, p.bytes, p.next = append(p.queue, r), p.bytes+size(r), r.Offset+1
+			}
+		}
+		if !p.paused && (len(p.queue) >= maxQueued || p.bytes >= maxQueuedBytes) {
+			p.paused = true
+			c.client.PauseFetchPartitions(map[string][]int32{c.j.topic: {p.number}})
+		}
+	})
+	c.pokeLocked()
+	c.mu.Unlock()
+	c.explain(gaps)
+}
+
+// explain says which of the gaps have been torn by the removal of events: others are of transactions that were aborted.
+func (c *cursor) explain(gaps map[int32][2]int64) {
+	if len(gaps) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.life, patience)
+	defer cancel()
+	starts, err := c.j.starts(ctx)
+	for number, gap := range gaps {
+		if err != nil || starts.at(int(number)) > gap[0] {
+			c.missed(number, gap[0], gap[1])
+		}
+	}
+}
+
+// take returns the next records of p that are to be given. Called with the cursor's mu held.
+func (c *cursor) take(p *partition, most int) (records []*kgo.Record) {
+	n := 0
+	for ; n < len(p.queue) && len(records) < most; n++ {
+		r := p.queue[n]
+		p.bytes -= size(r)
+		p.queue[n] = nil
+		switch behind := r.Offset + 1; {
+		case r.Attrs.IsControl() || !isFor(c.d.Type, r):
+			p.place.Pass(behind)
+		case p.place.Give(behind):
+			records = append(records, r)
+		}
+	}
+	p.queue = p.queue[n:]
+	if n > 0 && p.place.Changed() > 0 {
+		c.touch(p)
+	}
+	if p.paused && len(p.queue) < maxQueued/2 && p.bytes < maxQueuedBytes/2 {
+		p.paused = false
+		c.client.ResumeFetchPartitions(map[string][]int32{c.j.topic: {p.number}})
+	}
+	return records
+}

@@ -1,0 +1,167 @@
+package kafkajournal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// A record is an event as the CloudEvents binding for Kafka says, in binary mode: each attribute is a header, the
+// payload is the value, and the event's key is the record's. Records in structured mode are read too.
+
+const (
+	attributePrefix = "ce_"
+	contentType     = "content-type"
+	structured      = "application/cloudevents"
+)
+
+// draft is an event that is to be stored.
+type draft struct {
+	env    *jitney.Envelope // for errors
+	id     uuid.UUID
+	sum    digest
+	record *kgo.Record
+}
+
+// drafts encodes envelopes, or says which of them cannot be stored.
+func (j *Journal) drafts(envs []*jitney.Envelope) ([]*draft, error) {
+	list := make([]*draft, 0, len(envs))
+	for _, env := range envs {
+		m, err := wire.Encode(env, wire.Limits{})
+		if err != nil {
+			return nil, err
+		}
+		r := record(m, env)
+		r.Topic = j.topic
+		if n := size(r); n > j.maxMessage {
+			return nil, fmt.Errorf("kafkajournal: %s: %w: a record of %d bytes, and the topic's %s is %d",
+				env, wire.ErrPayloadTooLarge, n, maxMessage, j.maxMessage)
+		}
+		list = append(list, &draft{env, env.ID, sum(m), r})
+	}
+	return list, nil
+}
+
+// record is an event's.
+func record(m wire.Message, env *jitney.Envelope) *kgo.Record {
+	r := &kgo.Record{Value: m.Data, Timestamp: time.UnixMilli(max(env.Time.UnixMilli(), 0))}
+	if env.Key != "" {
+		r.Key = []byte(env.Key)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
+		key := attributePrefix + name
+		if name == wire.DataContentType {
+			key = contentType
+		}
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(m.Attributes[name])})
+	}
+	return r
+}
+
+// size is how many bytes a batch has at most that has this record alone.
+func size(r *kgo.Record) int {
+	n := 96 + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += 10 + len(h.Key) + len(h.Value)
+	}
+	return n
+}
+
+// message reads a record.
+func message(r *kgo.Record) (m wire.Message, err error) {
+	m.Attributes = make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		name, is := strings.CutPrefix(h.Key, attributePrefix)
+		if strings.EqualFold(h.Key, contentType) {
+			name, is = wire.DataContentType, true
+		}
+		if !is {
+			continue // another program's own
+		}
+		if _, twice := m.Attributes[name]; twice {
+			return m, fmt.Errorf("%w: a header twice", wire.ErrMalformed)
+		}
+		m.Attributes[name] = string(h.Value)
+	}
+	if strings.HasPrefix(m.Attributes[wire.DataContentType], structured) {
+		if m, err = wire.Parse(r.Value, wire.Limits{}); err != nil {
+			return m, err
+		}
+	} else {
+		m.Data = r.Value
+	}
+	if m.Attributes[wire.PartitionKey] == "" && len(r.Key) > 0 && utf8.Valid(r.Key) {
+		m.Attributes[wire.PartitionKey] = string(r.Key)
+	}
+	return m, nil
+}
+
+// entry decodes a record.
+func (j *Journal) entry(r *kgo.Record) jitney.Entry {
+	e := jitney.Entry{Position: position(r.Partition, r.Offset+1)}
+	m, err := message(r)
+	if err == nil {
+		e.Envelope, err = j.types.Decode(m)
+	}
+	if err != nil {
+		e.Envelope = nil
+		e.Err = fmt.Errorf("kafkajournal: partition %d, offset %d: %w", r.Partition, r.Offset, err)
+	}
+	return e
+}
+
+// isFor reports whether a record may be for a subscriber to events of this name.
+func isFor(typ string, r *kgo.Record) bool {
+	if typ == "" {
+		return true
+	}
+	for _, h := range r.Headers {
+		if h.Key == attributePrefix+wire.Type {
+			return string(h.Value) == typ
+		}
+	}
+	m, err := message(r)
+	return err != nil || m.Attributes[wire.Type] == typ
+}
+
+// digest tells contents apart.
+type digest [sha256.Size]byte
+
+func sum(m wire.Message) digest {
+	var b bytes.Buffer
+	put := func(s string) {
+		b.Write(binary.AppendUvarint(nil, uint64(len(s))))
+		b.WriteString(s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
+		put(name)
+		put(m.Attributes[name])
+	}
+	b.Write(m.Data)
+	return sha256.Sum256(b.Bytes())
+}
+
+// lanes sends a key to the partition that Kafka's own clients send it to, and events without one all to the first.
+func lanes() kgo.Partitioner {
+	return kgo.BasicConsistentPartitioner(func(topic string) func(*kgo.Record, int) int {
+		keyed := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+		return func(r *kgo.Record, n int) int {
+			if len(r.Key) == 0 {
+				return 0
+			}
+			return keyed.Partition(r, n)
+		}
+	})
+}

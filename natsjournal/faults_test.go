@@ -1,0 +1,167 @@
+package natsjournal_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/natsjournal"
+	"github.com/jitney-go/jitney/natsjournal/embedded"
+	"github.com/jitney-go/jitney/natsjournal/internal/natstest"
+	"github.com/jitney-go/jitney/wire"
+)
+
+// longLease is one that no fault of a test outlasts.
+const longLease = 30 * time.Second
+
+func port(t testing.TB, s *embedded.Server) (n int) {
+	u, err := url.Parse(s.URL())
+	require.NoError(t, err)
+	_, err = fmt.Sscan(u.Port(), &n)
+	require.NoError(t, err)
+	return n
+}
+
+// listening returns a server with a port.
+func listening(t testing.TB) *embedded.Server {
+	s, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(0))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	return s
+}
+
+func connecting(url string) *natstest.Place {
+	return &natstest.Place{
+		Connect: func() (*nats.Conn, error) { return nats.Connect(url, natsjournal.ConnOptions()...) }, Name: "TEST",
+	}
+}
+
+func TestG19G21NothingAcknowledgedIsLostWhenTheServerRestarts(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	folder := t.TempDir()
+	s, err := embedded.Start(ctx, folder, embedded.WithPort(0))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Stop()) }()
+	at := port(t, s)
+	j := open(t, connecting(s.URL()), natsjournal.WithLease(longLease))
+	l := natstest.Begin(ctx, j)
+	for range 3 {
+		l.GoesOn(t, 50)
+		require.NoError(t, s.Stop())
+		s, err = embedded.Start(ctx, folder, embedded.WithPort(at))
+		require.NoError(t, err)
+	}
+	l.GoesOn(t, 50)
+	l.End(ctx, t, j, false)
+}
+
+func TestG19G21NothingAcknowledgedIsLostWhenConnectionsAreCut(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s := listening(t)
+	p := natstest.NewProxy(t, strings.TrimPrefix(s.URL(), "nats://"))
+	j := open(t, connecting(p.URL), natsjournal.WithLease(longLease))
+	l := natstest.Begin(ctx, j)
+	for i := range 10 {
+		l.GoesOn(t, 50)
+		if i%2 == 0 { // the server does what it is asked, and nobody gets to know
+			p.Mute()
+			<-time.After(5 * time.Millisecond)
+		}
+		p.Cut(20 * time.Millisecond)
+	}
+	l.GoesOn(t, 50)
+	l.End(ctx, t, j, false)
+}
+
+func TestG19WhatIsNotSentIsNotStored(t *testing.T) {
+	s := listening(t)
+	p := natstest.NewProxy(t, strings.TrimPrefix(s.URL(), "nats://"))
+	j := open(t, connecting(p.URL))
+	p.Cut(time.Hour)
+	require.Eventually(t, func() bool { return !j.Conn.IsConnected() }, natstest.Patience, time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	err := j.Append(ctx, sealed(number(1)))
+	require.ErrorIs(t, err, natsjournal.ErrNotConnected)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, jitney.ErrIndeterminate)
+	p.Cut(0)
+	require.NoError(t, j.Append(t.Context(), sealed(number(2))))
+	assert.Equal(t, []counted{number(2)}, natstest.Everything(t.Context(), t, j))
+}
+
+func TestG19AnAnswerThatIsLostIsIndeterminate(t *testing.T) {
+	s := listening(t)
+	p := natstest.NewProxy(t, strings.TrimPrefix(s.URL(), "nats://"))
+	j := open(t, connecting(p.URL))
+	for n, batch := range [][]*jitney.Envelope{{sealed(number(1))}, {sealed(number(2)), sealed(number(3))}} {
+		p.Mute()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		require.ErrorIs(t, j.Append(ctx, batch...), jitney.ErrIndeterminate, "%d", n)
+		cancel()
+		p.Cut(0)
+		require.NoError(t, j.Append(t.Context(), batch...), "%d", n)
+	}
+	assert.Equal(t, []counted{number(1), number(2), number(3)}, natstest.Everything(t.Context(), t, j))
+}
+
+func TestG28AFullStreamRefusesAndGoesOnWhenThereIsRoom(t *testing.T) {
+	places(t, func(t *testing.T, begin beginning) {
+		p := begin(t)
+		j := open(t, p, natsjournal.WithMaxBytes(20_000))
+		var stored []counted
+		var err error
+		for n := 0; err == nil; n++ {
+			if err = j.Append(t.Context(), sealed(number(n))); err == nil {
+				stored = append(stored, number(n))
+			}
+		}
+		require.ErrorIs(t, err, natsjournal.ErrFull)
+		require.NotErrorIs(t, err, jitney.ErrIndeterminate)
+		require.NotEmpty(t, stored)
+		assert.Equal(t, stored, natstest.Everything(t.Context(), t, j))
+		if p.Batchless == "" {
+			require.ErrorIs(t, j.Append(t.Context(), sealed(number(-1)), sealed(number(-2))), natsjournal.ErrFull)
+			assert.Equal(t, stored, natstest.Everything(t.Context(), t, j))
+		}
+		p.Enlarge(t, 40_000)
+		more := number(len(stored))
+		require.NoError(t, j.Append(t.Context(), sealed(more)))
+		assert.Equal(t, append(stored, more), natstest.Everything(t.Context(), t, j))
+	})
+}
+
+func TestWhatTheServerDoesNotTakeIsRefused(t *testing.T) {
+	places(t, func(t *testing.T, begin beginning) {
+		j := open(t, begin(t))
+		most := int(j.Conn.MaxPayload())
+		big := jitney.RawEvent{Type: "big", Version: 1, ContentType: "image/png", Data: make([]byte, min(most, 1<<20))}
+		env := sealed(big)
+		if most <= 1<<20 {
+			err := j.Append(t.Context(), env)
+			require.ErrorIs(t, err, wire.ErrPayloadTooLarge)
+			require.ErrorContains(t, err, "max_payload")
+		} else {
+			require.NoError(t, j.Append(t.Context(), env))
+		}
+		env = sealed(jitney.RawEvent{Type: strings.Repeat("x", 2000), Version: 1})
+		require.ErrorIs(t, j.Append(t.Context(), env), jitney.ErrInvalidEnvelope)
+		env = sealed(number(1))
+		env.Key = strings.Repeat("k", 70_000) // the headers of a message have 64 KiB
+		err := j.Append(t.Context(), env)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, jitney.ErrIndeterminate)
+		require.NotContains(t, err.Error(), "kkkkkkkk")
+		require.NoError(t, j.Append(t.Context(), sealed(number(1))))
+	})
+}

@@ -1,0 +1,202 @@
+package natstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+)
+
+// Counted is an event: the N-th of its key.
+type Counted struct {
+	Key string
+	N   int
+}
+
+// EventType implements jitney.Event.
+func (Counted) EventType() string { return "natstest.counted" }
+
+// EventKey is the key.
+func (c Counted) EventKey() string { return c.Key }
+
+// Load is publishers that do not stop, and subscribers, and what each of them has been told.
+type Load struct {
+	bus        *jitney.Bus
+	stop       chan struct{}
+	publishers sync.WaitGroup
+
+	mu            sync.Mutex
+	acknowledged  map[Counted]bool
+	refused       map[Counted]error // said not to be stored
+	indeterminate int
+	unknown       []Counted // it was indeterminate until the end
+	heard         map[string]*hearing
+}
+
+// hearing is what a subscriber has been given.
+type hearing struct {
+	seen    map[Counted]bool
+	first   map[string][]int // of each key, in the order of the first time
+	repeats int
+}
+
+// Begin returns a load on j that has begun. Whoever publishes gives up at the end of ctx.
+func Begin(ctx context.Context, j jitney.Journal) *Load {
+	l := &Load{
+		stop: make(chan struct{}), acknowledged: make(map[Counted]bool), refused: make(map[Counted]error), heard: make(map[string]*hearing),
+	}
+	l.bus = jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)), jitney.WithPublishHook(remember))
+	l.subscribe("plain")
+	l.subscribe("keyed", jitney.WithWorkers(4))
+	for p := range 8 {
+		l.publishers.Go(func() { l.publish(ctx, fmt.Sprint("publisher ", p)) })
+	}
+	return l
+}
+
+func (l *Load) subscribe(name string, opts ...jitney.SubscribeOption) {
+	h := &hearing{seen: make(map[Counted]bool), first: make(map[string][]int)}
+	l.heard[name] = h
+	jitney.Subscribe(l.bus, name, func(_ context.Context, e Counted) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if h.seen[e] {
+			h.repeats++
+			return nil
+		}
+		h.seen[e] = true
+		h.first[e.Key] = append(h.first[e.Key], e.N)
+		return nil
+	}, append(opts, jitney.WithStart(jitney.FromBeginning()))...)
+}
+
+type envelopeKey struct{}
+
+// remember gives a publisher the envelope that was made for it.
+func remember(ctx context.Context, env *jitney.Envelope) error {
+	*ctx.Value(envelopeKey{}).(**jitney.Envelope) = env
+	return nil
+}
+
+// publish publishes events of key until the load ends. What is not stored it leaves; what is indeterminate it publishes
+// again until it is stored.
+func (l *Load) publish(ctx context.Context, key string) {
+	const pause = 5 * time.Millisecond
+	for n := 0; ctx.Err() == nil; n++ {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		var env *jitney.Envelope
+		e := Counted{key, n}
+		err := l.bus.Publish(context.WithValue(ctx, envelopeKey{}, &env), e)
+		doubt := errors.Is(err, jitney.ErrIndeterminate)
+		for doubt && err != nil && ctx.Err() == nil {
+			<-time.After(pause)
+			err = l.bus.Forward(ctx, env)
+		}
+		l.told(e, doubt, err)
+		if err != nil {
+			<-time.After(pause)
+		}
+	}
+}
+
+// told takes note of what has become of e.
+func (l *Load) told(e Counted, doubt bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if doubt {
+		l.indeterminate++
+	}
+	switch {
+	case err == nil:
+		l.acknowledged[e] = true
+	case doubt:
+		l.unknown = append(l.unknown, e)
+	default:
+		l.refused[e] = err
+	}
+}
+
+// GoesOn waits until n more events have been acknowledged.
+func (l *Load) GoesOn(t testing.TB, n int) {
+	t.Helper()
+	acknowledged := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.acknowledged)
+	}
+	target := acknowledged() + n
+	require.Eventually(t, func() bool { return acknowledged() >= target }, time.Minute, 2*time.Millisecond, "nothing is acknowledged any more")
+}
+
+// End ends the load when all has been handled, and compares what everybody was told with what is stored. Only if again
+// is set may events have been handled again: their subscribers have lost their places meanwhile.
+func (l *Load) End(ctx context.Context, t testing.TB, j jitney.Journal, again bool) {
+	t.Helper()
+	close(l.stop)
+	l.publishers.Wait()
+	require.NoError(t, l.bus.Flush(ctx))
+	require.NoError(t, l.bus.Shutdown(ctx))
+	stored := Everything(ctx, t, j)
+	order := l.agrees(t, stored)
+	repeats := 0
+	for name, h := range l.heard {
+		assert.Equal(t, order, h.first, "%s has handled %d events, of %d stored, or not in their order", name, len(h.seen), len(stored))
+		if repeats += h.repeats; !again {
+			assert.Zero(t, h.repeats, "%s has handled events again", name)
+		}
+	}
+	t.Logf("%d acknowledged, %d stored, %d refused, %d indeterminate, %d handled again",
+		len(l.acknowledged), len(stored), len(l.refused), l.indeterminate, repeats)
+}
+
+// agrees compares what publishers were told with what is stored, and returns the order of each key.
+func (l *Load) agrees(t testing.TB, stored []Counted) (order map[string][]int) {
+	t.Helper()
+	in := make(map[Counted]bool)
+	order = make(map[string][]int)
+	for _, e := range stored {
+		assert.False(t, in[e], "%v is stored twice", e)
+		in[e] = true
+		assert.NoError(t, l.refused[e], "%v is stored, and its publisher was told something else", e)
+		of := order[e.Key]
+		assert.True(t, len(of) == 0 || of[len(of)-1] < e.N, "%s: %d is stored behind a later one", e.Key, e.N)
+		order[e.Key] = append(of, e.N)
+	}
+	for e := range l.acknowledged {
+		assert.True(t, in[e], "%v was acknowledged and is lost", e)
+	}
+	assert.Empty(t, l.unknown, "not known until the end")
+	return order
+}
+
+// Everything reads the whole journal.
+func Everything(ctx context.Context, t testing.TB, j jitney.Journal) (list []Counted) {
+	t.Helper()
+	c, err := j.Open(ctx, jitney.Durable{Name: "everything", From: jitney.FromBeginning()})
+	require.NoError(t, err)
+	end, err := j.End(ctx)
+	require.NoError(t, err)
+	for through := int64(0); through < end; {
+		var entries []jitney.Entry
+		entries, through, err = c.Next(ctx, 1000)
+		require.NoError(t, err)
+		for _, e := range entries {
+			require.NoError(t, e.Err)
+			list = append(list, e.Envelope.Event.(Counted))
+		}
+	}
+	require.NoError(t, c.Close(ctx))
+	return list
+}
