@@ -23,7 +23,7 @@ var updateSurface = flag.Bool("update", false, "write testdata/*.txt down anew")
 // TestSurface compares what each package exports with what is written down, so that a change to it is
 // seen in review.
 func TestSurface(t *testing.T) {
-	for dir, file := range map[string]string{".": "api", "bridge": "bridge", "deadletter": "deadletter", "jitneytest": "jitneytest", "middleware": "middleware", "wire": "wire", "sqljournal": "sqljournal", "sqljournal/sqlite": "sqlite", "kafkajournal": "kafkajournal", "natsjournal": "natsjournal", "natsjournal/embedded": "natsembedded"} {
+	for dir, file := range map[string]string{".": "api", "bridge": "bridge", "deadletter": "deadletter", "flowmap": "flowmap", "jitneytest": "jitneytest", "middleware": "middleware", "wire": "wire", "sqljournal": "sqljournal", "sqljournal/sqlite": "sqlite", "kafkajournal": "kafkajournal", "natsjournal": "natsjournal", "natsjournal/embedded": "natsembedded", "why": "why"} {
 		t.Run(file, func(t *testing.T) {
 			path := filepath.Join("testdata", file+".txt")
 			got := strings.Join(surface(t, dir), "\n") + "\n"

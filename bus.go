@@ -32,12 +32,13 @@ type Bus struct {
 	gone   Stats         // of subscriptions that are no more; guarded by goneMu
 	goneMu sync.Mutex
 
-	closing  atomic.Bool
-	shutdown sync.Once
-	patient  context.Context // until Shutdown's deadline
-	hurry    context.CancelCauseFunc
-	down     chan struct{} // Shutdown is done, with the result
-	result   error
+	recorders recorders // beside closing, which each publish reads too
+	closing   atomic.Bool
+	shutdown  sync.Once
+	patient   context.Context // until Shutdown's deadline
+	hurry     context.CancelCauseFunc
+	down      chan struct{} // Shutdown is done, with the result
+	result    error
 
 	schedule *scheduler // here, so that what each publish reads is on the cache lines it was on: 40 ns
 
@@ -50,7 +51,7 @@ func New(opts ...Option) *Bus {
 	c := newBusConfig(opts)
 	b := &Bus{
 		logger: c.logger, source: c.source, hooks: c.hooks, publishTimeout: c.publishTimeout,
-		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults, journal: c.journal,
+		grace: c.grace, hopLimit: c.hopLimit, defaults: c.defaults, journal: c.journal, recorders: c.recorders,
 		down: make(chan struct{}),
 	}
 	b.routes.init()

@@ -81,25 +81,26 @@ func (s *Subscription) turn(e *entry, v verdict) *entry {
 
 // deliver makes one attempt, or learns of its failure, and says what becomes of e.
 func (s *Subscription) deliver(e *entry, lost error) verdict {
-	burying := e.file != nil && e.file.letter != nil
+	burying, number := e.file != nil && e.file.letter != nil, e.attempt()
 	switch {
 	case burying && lost != nil:
 		return s.unburied(e, lost)
 	case burying:
-		return s.bury(e)
+		return s.told(e, number-1, s.bury(e))
 	case e.progress() != nil:
 		return s.takeUp(e)
 	case e.crashes() >= maxCrashes:
-		return s.condemn(e)
+		return s.told(e, number, s.condemn(e))
 	case lost != nil:
-		return s.judge(s.bus.carried(s.life, e.env), e, result{err: lost, entered: true})
+		v := s.judge(s.bus.carried(s.life, e.env), e, result{err: lost, entered: true})
+		return s.told(e, number, v)
 	}
 	return s.try(s.bus.carried(s.life, e.env), e)
 }
 
-// try makes one attempt, under the eyes of telemetry if there is any.
+// try makes one attempt, under the eyes of telemetry and recorders if there are any.
 func (s *Subscription) try(ctx context.Context, e *entry) verdict {
-	if t := &s.bus.telemetry; t.tracer != nil || t.meter != nil {
+	if t := &s.bus.telemetry; t.tracer != nil || t.meter != nil || s.bus.recorders != nil {
 		return s.watch(ctx, t, e)
 	}
 	r := s.attempt(ctx, e)
@@ -118,14 +119,16 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) e
 	settled := false
 	defer func() {
 		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
-			s.settleSync(e, s.giveUp(ctx, e, &PanicError{Goexit: true, Stack: stack()}))
+			number := e.attempt()
+			v := s.giveUp(ctx, e, &PanicError{Goexit: true, Stack: stack()})
+			s.settleSync(e, s.told(e, number, v))
 		}
 	}()
 	v := s.try(ctx, e)
 	for v.ending == again {
 		s.queue.hold(e)
 		if cause := sleep(ctx, s.life, v.wait); cause != nil {
-			v = s.abandon(ctx, e, cause)
+			v = s.told(e, e.attempt()-1, s.abandon(ctx, e, cause))
 			break
 		}
 		s.queue.resume(e)

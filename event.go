@@ -170,7 +170,7 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 
 // nobodyLooks reports whether nobody would see the envelope of an event on route r: then none is made.
 func (b *Bus) nobodyLooks(r *route) bool {
-	return len(*r.subs.Load()) == 0 && len(b.hooks) == 0 && b.journal == nil && b.telemetry.tracer == nil && r.retained == nil && r.unheard.Load() > 0
+	return len(*r.subs.Load()) == 0 && len(b.hooks) == 0 && b.journal == nil && b.telemetry.tracer == nil && r.retained == nil && b.recorders == nil && r.unheard.Load() > 0
 }
 
 // glance says what is wrong with an event that nobody hears.

@@ -106,6 +106,9 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env, refused)
 		}
+		if b.recorders != nil {
+			b.recorders.published(ctx, p.env, to)
+		}
 		pc := parcel{env: p.env, rare: p.rare}
 		var refusals []Refusal
 		if refused {
@@ -117,6 +120,7 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 			published(p.ctx, refusals, nil)
 		}
 		if len(refusals) > 0 {
+			b.recorders.refused(p.env, to, refusals)
 			errs = append(errs, &PublishError{Envelope: p.env, Refusals: refusals})
 		}
 	}

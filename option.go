@@ -40,6 +40,7 @@ type busConfig struct {
 	meters         metric.MeterProvider
 	links          bool
 	baggage        []string
+	recorders      recorders
 	journal        Journal
 	retained       []retainedType
 	defaults       []SubscribeOption

@@ -123,6 +123,7 @@ type observation struct {
 	span  trace.Span      // nil without a tracer
 	meter *meter          // nil without one
 	begin time.Duration
+	began time.Time // zero without recorders
 	done  bool
 
 	number int // of the attempt
@@ -135,6 +136,9 @@ func (s *Subscription) watch(ctx context.Context, t *telemetry, e *entry) verdic
 	defer o.lost(e)
 	r := s.attempt(o.ctx, e)
 	v := s.judge(o.ctx, e, r)
+	if !o.began.IsZero() {
+		o.tell(e, r, v)
+	}
 	o.end(e, r, v, v.ending.String())
 	return v
 }
@@ -144,6 +148,9 @@ func (o *observation) observe(ctx context.Context, t *tracer, e *entry) {
 	o.ctx = ctx
 	if t != nil {
 		o.ctx, o.span = o.s.span(ctx, t, e.env)
+	}
+	if o.s.bus.recorders != nil {
+		o.began = time.Now()
 	}
 	if o.meter != nil {
 		o.begin = time.Since(start)
@@ -192,6 +199,13 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 		o.describe(e, outcome)
 		o.explain(e, r, v)
 	}
+}
+
+// tell tells recorders of the attempt.
+func (o *observation) tell(e *entry, r result, v verdict) {
+	a := e.attempted(o.s, o.number, v)
+	a.Began, a.Took, a.Error = o.began, time.Since(o.began), errorText(r.err)
+	o.s.bus.recorders.attempted(a)
 }
 
 // describe says what attempt it was, and how it ended.

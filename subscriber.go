@@ -181,7 +181,7 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 func (s *Subscription) start(workers int) {
 	if !s.sync {
 		s.queue.staff = func() {
-			s.workers.Store(int32(workers))
+			s.workers.Add(int32(workers)) // somebody may be telling news already
 			s.goroutines.Add(workers)
 			for range workers {
 				go s.work(nil, nil)
@@ -233,6 +233,9 @@ func (s *Subscription) Name() string { return s.name }
 // EventType returns the name of the events that s takes; for an interface the interface's Go name.
 func (s *Subscription) EventType() string { return s.typ }
 
+// Family reports whether s takes the events that implement an interface, not those of one type.
+func (s *Subscription) Family() bool { return s.want.Kind() == reflect.Interface }
+
 // Durable reports whether a journal feeds s, and knows how far it is.
 func (s *Subscription) Durable() bool { return s.feed != nil }
 
@@ -277,6 +280,7 @@ func (s *Subscription) dropped(e *entry) {
 	if e == nil {
 		return
 	}
+	s.bus.recorders.dropped(s, e)
 	if e.again() != nil {
 		s.bus.conclude(e.again(), errDropped)
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/deadletter"
 	"github.com/jitney-go/jitney/examples/orderflow/shop"
+	"github.com/jitney-go/jitney/flowmap"
+	"github.com/jitney-go/jitney/why"
 )
 
 // flow is a run of orders through the shop.
@@ -19,6 +21,8 @@ type flow struct {
 	*shop.Shop
 	store *store
 	busy  busy
+	why   *why.Recorder     // of the invoice that is asked for
+	ways  *flowmap.Recorder // nil unless the map is asked for
 
 	begin     time.Time
 	took      time.Duration
@@ -36,8 +40,7 @@ func newFlow(c config, s *store, stderr io.Writer) *flow {
 	f := &flow{config: c, store: s, unwatch: func() {}}
 	quiet := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
 	set := shop.Config{Seed: c.seed, Strict: c.strict}
-	durable := s.equip(&set)
-	f.Shop = shop.New(set, append(durable,
+	f.Shop = shop.New(set, append(append(s.equip(&set), f.record()...),
 		jitney.WithLogger(quiet), // the report shows the dead letters
 		jitney.WithMiddleware(f.busy.middleware))...)
 	return f
@@ -67,10 +70,12 @@ func (f *flow) process(ctx context.Context, in input) error {
 	return err
 }
 
-// send publishes the invoices, some of them twice. A full queue makes it wait.
+// send publishes the invoices, some of them twice, and each as the beginning of a flow that goes by its number. A full
+// queue makes it wait.
 func (f *flow) send(ctx context.Context, in input) error {
 	again := twice(len(in.invoices), f.duplicates, f.seed)
 	for i, r := range in.invoices {
+		ctx := jitney.WithCorrelation(ctx, r.Invoice)
 		if err := f.Publish(ctx, r); err != nil {
 			return err
 		}

@@ -5,6 +5,8 @@
 //	go run ./examples/orderflow -orders - -json < FILE   # standard input; one JSON object at the end
 //	go run ./examples/orderflow -strict                  # what follows a dead letter of its customer waits
 //	go run ./examples/orderflow -journal sqlite:FILE     # goes on where a killed run has left off
+//	go run ./examples/orderflow -why A700121             # what an invoice has led to, attempt by attempt
+//	go run ./examples/orderflow -map                     # which way events go, as a Mermaid flowchart
 //
 // Its events, and what its modules know, are in a SQLite file in a temporary folder, or where -journal says:
 // sqlite:FILE, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or memory.
@@ -40,6 +42,8 @@ type config struct {
 	json       bool
 	strict     bool
 	journal    string
+	why        string
+	chart      bool
 }
 
 func main() {
@@ -83,6 +87,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = errors.Join(err, r.writeJSON(stdout))
 	} else {
 		r.write(stdout)
+		err = errors.Join(err, f.explain(context.WithoutCancel(ctx), stdout))
 	}
 	status := f.exit(err, r, stderr)
 	if err := s.end(context.WithoutCancel(ctx), status == exitOK); err != nil {
@@ -100,11 +105,15 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.Uint64Var(&c.seed, "seed", defaultSeed, "what fails, and what comes twice, follows from this `number`")
 	flags.BoolVar(&c.strict, "strict", false, "what a customer did after a payment that cannot be settled waits for it")
 	flags.StringVar(&c.journal, "journal", temporary, "`where` events are kept: memory, sqlite:FILE, postgres://… or mysql://…; none for a SQLite file in a temporary folder")
+	flags.StringVar(&c.why, "why", "", "print at the end what this `invoice` has led to")
+	flags.BoolVar(&c.chart, "map", false, "print at the end which way events have gone, as a Mermaid flowchart")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
 	switch {
+	case c.json && (c.why != "" || c.chart):
+		err = errors.New("-json prints nothing else: not -why, nor -map")
 	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case !(c.duplicates >= 0 && c.duplicates <= 1):

@@ -15,6 +15,7 @@ import (
 	"github.com/jitney-go/jitney/examples/readme/pricing"
 	"github.com/jitney-go/jitney/examples/readme/rates"
 	"github.com/jitney-go/jitney/examples/readme/stock"
+	"github.com/jitney-go/jitney/why"
 )
 
 var (
@@ -191,4 +192,15 @@ func Across(b *jitney.Bus, stream jitney.Journal, letters jitney.DeadLetterStore
 	out = bridge.Out[orders.Placed](shop, "placed-out", jitney.WithDeadLetters(letters))
 	in = bridge.In[orders.ReminderDue](shop, "reminders-in", jitney.WithDeadLetters(letters))
 	return out, in
+}
+
+// Why prints what an invoice has led to.
+func Why() {
+	recorder := &why.Recorder{}
+	b := jitney.New(jitney.WithRecorder(recorder))
+	_ = b.Publish(jitney.WithCorrelation(context.Background(), "invoice-7"), orders.Placed{OrderID: "7"})
+
+	flow, known := recorder.Flow("invoice-7") // its correlation; or FlowOf an event's ID
+	fmt.Print(flow)                           // or flow.Mermaid()
+	fmt.Println(known)
 }

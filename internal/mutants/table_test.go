@@ -155,4 +155,23 @@ var mutants = []mutant{
 	{"retained-forgets-the-newest", []edit{{"retain.go", "k.order.Remove(k.order.Front())", "k.order.Remove(k.order.Back())"}}, "^TestTheKeyPublishedLongestAgoIsForgotten$"},
 	{"retained-without-bound", []edit{{"retain.go", "if k.order.Len() > k.limit {", "if k.order.Len() > k.limit+1<<20 {"}}, "^TestTheKeyPublishedLongestAgoIsForgotten$"},
 	{"nobody-listens-to-retained", []edit{{"listened.go", "return r.retained != nil || len", "return len"}}, "^TestListenedKnowsWhetherAnybodyHears$"},
+
+	// Recorders.
+	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.recorders == nil && r.unheard", "r.unheard"}}, "^TestARecorderIsToldOfEachPublication"},
+	{"recorder-not-told-of-goexit", []edit{{"deliver.go", "return s.told(e, number, v)\n", "_ = number\n\t\treturn v\n"}}, "^TestARecorderIsToldOfGoexit"},
+	{"recorder-told-of-each-hold", []edit{{"recorder.go", "!= nil && v.ending != held {", "!= nil {"}}, "^TestARecorderIsToldOfGoexit"},
+	{"recorder-takes-a-handlers-error-for-a-refusal", []edit{{"recorder.go", "== refusal.Subscriber && !s.sync {", "== refusal.Subscriber {"}}, "^TestARecorderIsToldOfASynchronousDelivery$"},
+	{"recorder-not-contained", []edit{{"recorder.go", "_ = contain(func() error { r.Attempted(a); return nil })", "r.Attempted(a)"}}, "^TestARecordersPanics"},
+	{"why-forgets-the-active-flow", []edit{{"why/recorder.go", "\t\tr.quiet.MoveToBack(e)\n", ""}}, "^TestARecorderKeepsWithinItsBounds$"},
+	{"why-forgets-what-is-told-now", []edit{{"why/recorder.go", "if f.Events[0].ID == id {", "if false {"}}, "^TestOfAFlowThatIsTooLarge"},
+	{"why-keeps-the-index", []edit{{"why/recorder.go", "\t\tdelete(r.events, f.Events[i].ID)\n", "\t\t_ = i\n"}}, "^TestARecorderKeepsWithinItsBounds$"},
+	{"why-without-bound-on-attempts", []edit{{"why/flow.go", "len(d.Attempts) == maxAttempts", "len(d.Attempts) < 0"}}, "^TestOfManyAttempts"},
+	{"why-loses-circles", []edit{{"why/tree.go", "if !t.shown[i] {", "if false {"}}, "^TestEventsThatAreEachOthersCauseAreTold$"},
+	{"why-copies-by-half", []edit{{"why/recorder.go", "\t\te.Deliveries = slices.Clone(e.Deliveries)\n", ""}}, "^TestAFlowIsACopy$"},
+	{"why-terminal-obeys", []edit{{"why/text.go", "if !unicode.IsPrint(r) {", "if !unicode.IsPrint(r) && r != '\x1b' {"}}, "^FuzzTextsAreHarmless$"},
+	{"map-cycle-through-any-event", []edit{{"flowmap/cycles.go", "g[on.Type] = append(g[on.Type], step{s.Name, typ})", "for _, any := range s.On {\n\t\t\t\t\tg[any.Type] = append(g[any.Type], step{s.Name, typ})\n\t\t\t\t}"}}, "^TestCyclesAreFound$"},
+	{"map-cycle-told-twice", []edit{{"flowmap/cycles.go", "told[other] = true", "told[other] = false"}}, "^TestCyclesAreFound$"},
+	{"map-charts-what-it-is-told", []edit{{"flowmap/mermaid.go", "if r < 0x80 && !plain(r) {", "if r < 0 {"}}, "^TestNamesAreHarmlessInAChart$"},
+	{"flow-takes-what-looks-alike", []edit{{"sqljournal/flow.go", "case e.Envelope.CorrelationID() == correlation:", "default:"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
+	{"flow-pattern-not-escaped", []edit{{"sqljournal/flow.go", `.Replace(string(text))`, `.Replace("")+string(text)`}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
 }

@@ -79,6 +79,7 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("Schema", func(t *testing.T) { schema(t, begin(t)) })
 	t.Run("Stuck", func(t *testing.T) { stuck(t, begin(t)) })
 	t.Run("Places", func(t *testing.T) { places(t, begin(t)) })
+	t.Run("Flow", func(t *testing.T) { flow(t, begin(t)) })
 	t.Run("Redrive", func(t *testing.T) { redrive(t, begin(t)) })
 	t.Run("Closed", func(t *testing.T) { closed(t, begin(t)) })
 	t.Run("Conflict", func(t *testing.T) { conflict(t, begin(t)) })

@@ -1,0 +1,110 @@
+package jitney
+
+import (
+	"context"
+	"time"
+)
+
+// Recorder is told what happens on a bus while it happens: package why makes the story of a flow of it, and package
+// flowmap a map of all flows. Its methods are called by several goroutines at once, in the publisher's or the worker's
+// own time, and must not wait. Their panics are contained. They may keep neither Event nor Headers, nor change anything.
+type Recorder interface {
+	// Published is called for each event that is published, scheduled events when they are due, or forwarded, also
+	// for one that nobody hears: before any queue has it, or, with a journal, once it is stored. An event that is tried
+	// again for those that have refused it comes again. by is the delivery in whose handler that was, as FromContext
+	// tells it; to names the subscribers it is for, in the order of Subscribe.
+	Published(env *Envelope, by *Delivery, to []string)
+	// Attempted is called after each attempt, before anybody knows of its outcome, and when a delivery ends without one.
+	Attempted(a Attempted)
+}
+
+// Attempted is an attempt that is over, and what becomes of its delivery.
+type Attempted struct {
+	Delivery
+	// Began is when the attempt began, and Took how long it was; both are zero if there was none, or
+	// runtime.Goexit has ended it.
+	Began time.Time
+	Took  time.Duration
+	// Error is the text of what went wrong, at most 4 KiB; "" if nothing did.
+	Error string
+	// Outcome is "handled", "skipped" or "dead"; or the delivery goes on: "retry" after Wait, "held" for Wait because
+	// the inbox or the letter store did not work, "spared" until the breaker closes, "recalled" by the journal for
+	// another process; "interrupted" says that Shutdown or Close will name it. Without an attempt, "refused" says that
+	// the subscriber did not accept it, and "dropped" that its queue was full.
+	Outcome string
+	Wait    time.Duration
+	// Reason is why it is dead: one of the Reason constants.
+	Reason string
+}
+
+// WithRecorder has r told what happens on the bus. Given several times, all of them are. Default none, and then it
+// costs nothing.
+func WithRecorder(r Recorder) Option {
+	mustHave("WithRecorder", r != nil)
+	return busOption(func(c *busConfig) { c.recorders = append(c.recorders, r) })
+}
+
+// recorders are those of a bus; nil, and not called, if there are none.
+type recorders []Recorder
+
+func (rs recorders) published(ctx context.Context, env *Envelope, to []*Subscription) {
+	names := make([]string, len(to))
+	for i, s := range to {
+		names[i] = s.name
+	}
+	by := FromContext(ctx)
+	for _, r := range rs {
+		_ = contain(func() error { r.Published(env, by, names); return nil })
+	}
+}
+
+func (rs recorders) attempted(a Attempted) {
+	for _, r := range rs {
+		_ = contain(func() error { r.Attempted(a); return nil })
+	}
+}
+
+// refused tells of those that did not accept env. What a synchronous handler returned has been told already.
+func (rs recorders) refused(env *Envelope, to []*Subscription, refusals []Refusal) {
+	for _, refusal := range refusals {
+		for _, s := range to {
+			if s.name == refusal.Subscriber && !s.sync {
+				rs.attempted(Attempted{Delivery: Delivery{Envelope: env, Subscriber: s.name}, Outcome: "refused", Error: errorText(refusal.Err)})
+			}
+		}
+	}
+}
+
+// dropped tells that e was given up for another delivery.
+func (rs recorders) dropped(s *Subscription, e *entry) {
+	if rs != nil {
+		a := e.attempted(s, 0, verdict{})
+		a.Outcome = "dropped"
+		rs.attempted(a)
+	}
+}
+
+// told tells what has become of e but in an attempt that telemetry has watched, and returns it. That it is held on is
+// no news.
+func (s *Subscription) told(e *entry, number int, v verdict) verdict {
+	if s.bus.recorders != nil && v.ending != held {
+		a := e.attempted(s, number, v)
+		if e.file != nil {
+			a.Error = errorText(e.file.last)
+		}
+		s.bus.recorders.attempted(a)
+	}
+	return v
+}
+
+// attempted is what there is to tell of e after attempt number.
+func (e *entry) attempted(s *Subscription, number int, v verdict) Attempted {
+	a := Attempted{Delivery: Delivery{Envelope: e.env, Subscriber: s.name, Attempt: number}, Outcome: v.ending.String(), Wait: v.wait}
+	if e.again() != nil {
+		a.Redeliveries = e.again().letter.Redeliveries + 1
+	}
+	if e.file != nil && e.file.letter != nil {
+		a.Reason = e.file.letter.Reason
+	}
+	return a
+}

@@ -1,0 +1,184 @@
+package jitney_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jitney-go/jitney"
+)
+
+// witness writes down what it is told.
+type witness struct {
+	mu    sync.Mutex
+	lines []string
+	all   []jitney.Attempted
+}
+
+func (w *witness) Published(env *jitney.Envelope, by *jitney.Delivery, to []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, strings.TrimSpace(fmt.Sprintf("%s by %q to %s", env.Type, by.Subscriber, strings.Join(to, " "))))
+}
+
+func (w *witness) Attempted(a jitney.Attempted) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	line := fmt.Sprintf("%s %d %s", a.Subscriber, a.Attempt, a.Outcome)
+	if a.Redeliveries > 0 {
+		line += " redelivered"
+	}
+	for _, s := range []string{a.Reason, a.Error} {
+		if s != "" {
+			line += ", " + s
+		}
+	}
+	w.lines, w.all = append(w.lines, line), append(w.all, a)
+}
+
+func TestARecorderIsToldOfEachPublicationAndEachAttempt(t *testing.T) {
+	w, letters := &witness{}, &jitney.MemoryDeadLetters{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		ctx := t.Context()
+		broken := true
+		jitney.Subscribe(b, "first", func(ctx context.Context, f fact) error {
+			if jitney.FromContext(ctx).Attempt == 1 {
+				time.Sleep(3 * time.Millisecond)
+				return jitney.RetryAfter(time.Second, errBoom)
+			}
+			return b.Publish(ctx, other{f.N})
+		}, jitney.WithRetry(jitney.Retry{Attempts: 2}))
+		jitney.Subscribe(b, "second", func(context.Context, other) error {
+			if broken {
+				return jitney.Permanent(errBoom)
+			}
+			return jitney.Skip(nil)
+		}, jitney.WithDeadLetters(letters))
+		require.NoError(t, b.Publish(ctx, fact{}))
+		require.NoError(t, b.Flush(ctx))
+		broken = false
+		list, err := letters.List(ctx, jitney.DeadLetterFilter{})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		require.NoError(t, b.Redeliver(ctx, list[0]))
+		require.NoError(t, b.Publish(ctx, moody{}))
+		require.NoError(t, b.Publish(ctx, moody{}))
+	}, jitney.WithRecorder(w))
+	assert.Equal(t, []string{
+		`test.fact by "" to first`,
+		"first 1 retry, boom",
+		`test.other by "first" to second`,
+		"first 2 handled",
+		"second 1 dead, permanent, boom",
+		"second 1 skipped redelivered, skipped",
+		`test.moody by "" to`,
+		`test.moody by "" to`,
+	}, inOrder(w.lines))
+	assert.Equal(t, 3*time.Millisecond, w.all[0].Took)
+	assert.Equal(t, time.Second, w.all[0].Wait)
+	assert.Equal(t, w.all[0].Began.Add(3*time.Millisecond+time.Second), w.all[1].Began)
+}
+
+// inOrder puts right what two subscribers may tell in either order.
+func inOrder(lines []string) []string {
+	for i := 1; i < len(lines); i++ {
+		if lines[i] == "first 2 handled" && strings.HasPrefix(lines[i-1], "second") {
+			lines[i-1], lines[i] = lines[i], lines[i-1]
+		}
+	}
+	return lines
+}
+
+func TestARecorderIsToldWhenADeliveryEndsWithoutAnAttempt(t *testing.T) {
+	w := &witness{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		ctx := t.Context()
+		for name, o := range map[string]jitney.Overflow{"drops": jitney.DropOldest, "rejects": jitney.Reject} {
+			jitney.Subscribe(b, name, ignore, jitney.WithBuffer(1), jitney.WithOverflow(o)).Pause()
+		}
+		require.NoError(t, b.Publish(ctx, fact{}))
+		var refused *jitney.PublishError
+		require.ErrorAs(t, b.Publish(ctx, fact{}), &refused)
+		for _, s := range b.Subscriptions() {
+			s.Resume()
+		}
+	}, jitney.WithRecorder(w))
+	assert.Contains(t, w.lines, "drops 0 dropped")
+	assert.Contains(t, w.lines, "rejects 0 refused, queue full: it holds 1")
+	assert.Contains(t, w.lines, "rejects 1 handled")
+}
+
+func TestARecorderIsToldOfGoexitAndOfALetterStoredLate(t *testing.T) {
+	w, letters := &witness{}, &fickle{fail: 2}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		jitney.Subscribe(b, "exits", func(ctx context.Context, _ fact) error {
+			if jitney.FromContext(ctx).Attempt == 1 {
+				runtime.Goexit()
+			}
+			return nil
+		}, jitney.WithRetry(jitney.Retry{}))
+		jitney.Subscribe(b, "dies", func(context.Context, other) error { return errBoom }, jitney.WithDeadLetters(letters))
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		require.NoError(t, b.Flush(t.Context()))
+		require.NoError(t, b.Publish(t.Context(), other{}))
+	}, jitney.WithRecorder(w))
+	assert.Equal(t, []string{
+		`test.fact by "" to exits`, "exits 1 retry, runtime.Goexit called", "exits 2 handled",
+		`test.other by "" to dies`, "dies 1 held, exhausted, boom", "dies 1 dead, exhausted, boom",
+	}, w.lines)
+	assert.Zero(t, w.all[0].Began)
+}
+
+// fickle is a letter store that fails a few times.
+type fickle struct {
+	jitney.MemoryDeadLetters
+	fail int
+}
+
+func (f *fickle) Add(ctx context.Context, l jitney.DeadLetter) error {
+	if f.fail--; f.fail >= 0 {
+		return errors.New("store is down")
+	}
+	return f.MemoryDeadLetters.Add(ctx, l)
+}
+
+func TestARecorderIsToldOfASynchronousDelivery(t *testing.T) {
+	w := &witness{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		jitney.Subscribe(b, "here", func(context.Context, fact) error { return errBoom },
+			jitney.WithSync(), jitney.WithRetry(jitney.Retry{Base: time.Hour, Max: time.Hour, Jitter: jitney.NoJitter}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, b.Publish(ctx, fact{}), errBoom)
+	}, jitney.WithRecorder(w))
+	require.Len(t, w.all, 2, "its publisher's error is no refusal")
+	assert.Equal(t, "retry", w.all[0].Outcome)
+	assert.Equal(t, jitney.ReasonAbandoned, w.all[1].Reason)
+	assert.Equal(t, 1, w.all[1].Attempt)
+}
+
+type rowdy struct{}
+
+func (rowdy) Published(*jitney.Envelope, *jitney.Delivery, []string) { panic("published") }
+
+func (rowdy) Attempted(jitney.Attempted) { panic("attempted") }
+
+func TestARecordersPanicsHurtNobodyAndAllAreTold(t *testing.T) {
+	w := &witness{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		s := jitney.Subscribe(b, "any", ignore)
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		require.NoError(t, b.Flush(t.Context()))
+		assert.EqualValues(t, 1, s.Stats().Handled)
+	}, jitney.WithRecorder(rowdy{}), jitney.WithRecorder(w))
+	assert.Equal(t, []string{`test.fact by "" to any`, "any 1 handled"}, w.lines)
+	assert.Panics(t, func() { jitney.WithRecorder(nil) })
+}
