@@ -107,7 +107,7 @@ func MeasureEngine(ctx context.Context, e Engine, dir, scenario string, bare boo
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	if scenario == CatchingUp {
-		if err := FillPlace(ctx, p, int(size)); err != nil {
+		if err := FillPlace(ctx, p, size); err != nil {
 			return 0, err
 		}
 	}
@@ -125,7 +125,7 @@ func MeasureEngine(ctx context.Context, e Engine, dir, scenario string, bare boo
 	case ToTheEnd:
 		return EndToEnd(ctx, p, c, publishers, about)
 	case CatchingUp:
-		return CatchUpWith(ctx, c, size/witnessed*witnessed)
+		return CatchUpWith(ctx, c, size)
 	}
 	return 0, errors.Join(fmt.Errorf("no such measurement: %q", scenario), c.Close(ctx))
 }
