@@ -3,6 +3,7 @@ package benchmarks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -187,4 +188,14 @@ func (c *natsClient) Consume(ctx context.Context, handle func(Stored)) (stop fun
 func (c *natsClient) Close(context.Context) error {
 	defer c.nc.Close()
 	return c.nc.Flush()
+}
+
+// closers closes what was opened, the last first.
+type closers []io.Closer
+
+func (c closers) Close() (err error) {
+	for i := len(c) - 1; i >= 0; i-- {
+		err = errors.Join(err, c[i].Close())
+	}
+	return err
 }

@@ -111,9 +111,8 @@ replace github.com/jitney-go/jitney => ..
 replace (
 	github.com/jitney-go/jitney/kafkajournal => ../kafkajournal
 	github.com/jitney-go/jitney/natsjournal => ../natsjournal
+	github.com/jitney-go/jitney/sqljournal => ../sqljournal
 )
-
-replace github.com/jitney-go/jitney/sqljournal => ../sqljournal
 
 // A test of modernc.org/sqlite's needs it, and the proxy refuses the version that it asks for.
 replace github.com/google/pprof => github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
