@@ -8,12 +8,16 @@ require (
 	github.com/cskr/pubsub/v2 v2.0.2
 	github.com/google/uuid v1.6.0
 	github.com/jitney-go/jitney v0.0.0
+	github.com/jitney-go/jitney/kafkajournal v0.0.0
+	github.com/jitney-go/jitney/natsjournal v0.0.0
 	github.com/jitney-go/jitney/sqljournal v0.0.0
 	github.com/libp2p/go-libp2p v0.51.0
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0
 	github.com/rbaliyan/event/v3 v3.15.5
 	github.com/stretchr/testify v1.12.1
+	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/metric v1.47.0
 	go.opentelemetry.io/otel/sdk v1.42.0
@@ -63,6 +67,7 @@ require (
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/oklog/ulid v1.3.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/prometheus/client_golang v1.24.1 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
@@ -71,6 +76,8 @@ require (
 	github.com/redis/go-redis/v9 v9.18.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/spaolacci/murmur3 v1.1.0 // indirect
+	github.com/twmb/franz-go/pkg/kadm v1.19.0 // indirect
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect
 	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
 	github.com/xdg-go/pbkdf2 v1.0.0 // indirect
@@ -101,7 +108,11 @@ require (
 
 replace github.com/jitney-go/jitney => ..
 
-replace github.com/jitney-go/jitney/sqljournal => ../sqljournal
+replace (
+	github.com/jitney-go/jitney/kafkajournal => ../kafkajournal
+	github.com/jitney-go/jitney/natsjournal => ../natsjournal
+	github.com/jitney-go/jitney/sqljournal => ../sqljournal
+)
 
 // A test of modernc.org/sqlite's needs it, and the proxy refuses the version that it asks for.
 replace github.com/google/pprof => github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe

@@ -59,6 +59,29 @@ func TestWhatIsNotKnownToBeStoredIsStoredOnceWhenItIsAppendedAgain(t *testing.T)
 	none(t, p, c)
 }
 
+func TestG28WhatAFullTopicRefusesIsNotStoredAndItGoesOnWhenThereIsRoom(t *testing.T) {
+	cluster := fake(t)
+	p, c, name := opened(t, cluster.ListenAddrs(), kafkajournal.WithPartitions(1))
+	const events = 10
+	for n := range events {
+		require.NoError(t, p.Append(t.Context(), envelope(counted{"k", n + 1})))
+	}
+	full := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: name, Err: kerr.PolicyViolation, Count: -1})
+	for range events {
+		err := p.Append(t.Context(), envelope(counted{"k", -1}))
+		require.ErrorIs(t, err, kerr.PolicyViolation)
+		require.NotErrorIs(t, err, jitney.ErrIndeterminate)
+	}
+	full.Remove()
+	since := time.Now()
+	require.NoError(t, p.Append(t.Context(), envelope(counted{"k", events + 1})))
+	t.Logf("%d acknowledged, %d refused, acknowledged %v after there was room", events+1, events, time.Since(since).Round(time.Millisecond))
+	for n, e := range next(t, c, events+1) {
+		require.Equal(t, counted{"k", n + 1}, e.Envelope.Event)
+	}
+	none(t, p, c)
+}
+
 func TestABatchOfWhichOneEventIsRefusedIsNotStored(t *testing.T) {
 	cluster := fake(t)
 	p, c, name := opened(t, cluster.ListenAddrs(), kafkajournal.WithPartitions(5))

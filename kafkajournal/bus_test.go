@@ -93,9 +93,12 @@ func TestABusGoesOnWhileConnectionsBreakAndLeadersMove(t *testing.T) {
 	b := jitney.New(jitney.WithJournal(p), jitney.WithLogger(quiet))
 	jitney.Subscribe(b, "s", w.handle, jitney.WithStart(jitney.FromBeginning()), jitney.WithWorkers(4))
 	const keys, each = 10, 30
+	var longest time.Duration
 	for n := range each {
 		for k := range keys {
+			begun := time.Now()
 			publishAnyway(t, b, counted{string(rune('a' + k)), n + 1})
+			longest = max(longest, time.Since(begun))
 		}
 		switch n % 10 {
 		case 2:
@@ -110,6 +113,31 @@ func TestABusGoesOnWhileConnectionsBreakAndLeadersMove(t *testing.T) {
 	require.NoError(t, b.Shutdown(t.Context()))
 	require.NoError(t, p.Close(t.Context()))
 	require.NoError(t, errors.Join(w.wrong...))
+	t.Logf("%d acknowledged, the longest after %v; %d handled, %d handled again, %v without one at the longest",
+		keys*each, longest.Round(time.Millisecond), len(w.places), w.again, w.longest.Round(time.Millisecond))
+}
+
+func TestAHandlerThatOutlastsTheLeaseKeepsItsPartition(t *testing.T) {
+	const events, lease = 100, 2 * time.Second
+	p, err := begin(t.Context(), fake(t).ListenAddrs(), types(), kafkajournal.WithTopic(topic()), kafkajournal.WithPartitions(2), kafkajournal.WithLease(lease))
+	require.NoError(t, err)
+	w := newWitness()
+	b := jitney.New(jitney.WithJournal(p), jitney.WithLogger(quiet))
+	jitney.Subscribe(b, "slow", func(ctx context.Context, e counted) error {
+		if e.N == 1 {
+			<-time.After(lease * 5 / 2)
+		}
+		return w.handle(ctx, e)
+	}, jitney.WithStart(jitney.FromBeginning()))
+	for n := range events {
+		require.NoError(t, b.Publish(t.Context(), counted{"k", n + 1}))
+	}
+	w.await(t, events)
+	require.NoError(t, b.Shutdown(t.Context()))
+	require.NoError(t, p.Close(t.Context()))
+	require.NoError(t, errors.Join(w.wrong...))
+	require.Zero(t, w.again)
+	t.Logf("%d acknowledged, %d handled, %d handled again", events, len(w.places), w.again)
 }
 
 // publishAnyway publishes until it is known that e is stored.

@@ -37,6 +37,7 @@ type cursor struct {
 	running sync.WaitGroup
 	dirty   chan struct{} // has an element when there is something to be stored
 	full    chan struct{} // has an element when that should not wait
+	roomier chan struct{} // has an element when a queue may not be full any more
 
 	writing sync.Mutex // held by whoever stores what was settled; taken before mu
 
@@ -54,7 +55,7 @@ type cursor struct {
 func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, error) {
 	c := &cursor{
 		j: j, d: d, name: d.Name, group: j.topic + "." + d.Name, window: max(d.Window, 1),
-		dirty: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		dirty: make(chan struct{}, 1), full: make(chan struct{}, 1), roomier: make(chan struct{}, 1),
 		parts: make(map[int32]*partition), grown: make(chan struct{}),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())

@@ -115,9 +115,11 @@ func (c *cursor) takeLeave(numbers []int32) (leaving []*partition, flying []int6
 			continue
 		case p.place == nil || c.stored:
 			delete(c.parts, number)
+			signal(c.roomier)
 			continue
 		}
 		p.leaving, p.queue, p.bytes, p.asides = true, nil, 0, nil
+		signal(c.roomier)
 		c.recalls++
 		leaving = append(leaving, p)
 		if c.closed {

@@ -51,6 +51,8 @@ type witness struct {
 	last    map[int32]int64  // of a partition, the offset committed last
 	again   int              // handled more than once
 	wrong   []error
+	newest  time.Time     // when an event was handled last
+	longest time.Duration // without one that was handled
 	changed chan struct{}
 }
 
@@ -82,6 +84,11 @@ func (w *witness) leave(e counted, position int64) {
 	}
 	w.handled[e.Key] = max(w.handled[e.Key], e.N)
 	w.places[position] = true
+	if now := time.Now(); w.newest.IsZero() {
+		w.newest = now
+	} else {
+		w.longest, w.newest = max(w.longest, now.Sub(w.newest)), now
+	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -342,6 +349,7 @@ func storm(t *testing.T, deaths bool, rounds, events int) {
 	if !deaths {
 		require.Zero(t, w.again, "handled again although nobody died")
 	}
-	t.Logf("%d handled again", w.again)
+	t.Logf("%d acknowledged, %d handled, %d handled again, %v without one at the longest, with a lease of 2s",
+		events, len(w.places), w.again, w.longest.Round(time.Millisecond))
 	require.NoError(t, publisher.Close(t.Context()))
 }

@@ -18,7 +18,7 @@ type partition struct {
 	bytes    int   // of queue
 	next     int64 // the offset that is to be fetched next
 	asides   []int64
-	paused   bool // too much of it is in queue
+	paused   bool // too much of it is in queue, and does not flow
 	leaving  bool // it is to be another process's
 	mark     mark // as it was written last
 	recovery recovery
@@ -30,9 +30,10 @@ const (
 	maxQueuedBytes = 4 << 20
 )
 
-// pump fetches events into the partitions' queues.
+// pump fetches events into the partitions' queues. It does not poll while they are full: what the client has fetched
+// waits there.
 func (c *cursor) pump() {
-	for c.life.Err() == nil {
+	for c.awaitRoom() {
 		fetches := c.client.PollRecords(c.life, maxQueued)
 		if fetches.IsClientClosed() || c.life.Err() != nil {
 			return
@@ -43,6 +44,34 @@ func (c *cursor) pump() {
 	}
 }
 
+// awaitRoom waits until no queue is full that Next takes from, and reports whether that is so before the cursor ends.
+func (c *cursor) awaitRoom() bool {
+	for {
+		c.mu.Lock()
+		full := false
+		for _, p := range c.parts {
+			full = full || p.flows() && p.full(1)
+		}
+		c.mu.Unlock()
+		if !full {
+			return c.life.Err() == nil
+		}
+		select {
+		case <-c.roomier:
+		case <-c.life.Done():
+			return false
+		}
+	}
+}
+
+// full reports whether so great a part of what p may have is in its queue. Called with the cursor's mu held.
+func (p *partition) full(part int) bool {
+	return len(p.queue) >= maxQueued/part || p.bytes >= maxQueuedBytes/part
+}
+
+// flows reports whether Next takes all that is in p's queue, as it is asked for it. Called with the cursor's mu held.
+func (p *partition) flows() bool { return !p.leaving && len(p.asides) == 0 && p.recovery.left == 0 }
+
 func (c *cursor) unreadable(_ string, number int32, err error) {
 	if c.strange++; c.strange&(c.strange-1) == 0 {
 		c.j.log.Error("kafkajournal: a partition cannot be read, will try again", slog.String("subscriber", c.name),
@@ -50,7 +79,8 @@ func (c *cursor) unreadable(_ string, number int32, err error) {
 	}
 }
 
-// fill puts what was fetched into the queues, and has no more fetched of those that are full.
+// fill puts what was fetched into the queues, and has no more fetched of those that are full and do not flow, so that the
+// others do not wait for them.
 func (c *cursor) fill(fetches kgo.Fetches) {
 	gaps := make(map[int32][2]int64)
 	c.mu.Lock()
@@ -67,7 +97,7 @@ func (c *cursor) fill(fetches kgo.Fetches) {
 				p.queue, p.bytes, p.next = append(p.queue, r), p.bytes+size(r), r.Offset+1
 			}
 		}
-		if !p.paused && (len(p.queue) >= maxQueued || p.bytes >= maxQueuedBytes) {
+		if !p.paused && !p.flows() && p.full(1) {
 			p.paused = true
 			c.client.PauseFetchPartitions(map[string][]int32{c.j.topic: {p.number}})
 		}
@@ -110,9 +140,12 @@ func (c *cursor) take(p *partition, most int) (records []*kgo.Record) {
 	if n > 0 && p.place.Changed() > 0 {
 		c.touch(p)
 	}
-	if p.paused && len(p.queue) < maxQueued/2 && p.bytes < maxQueuedBytes/2 {
-		p.paused = false
-		c.client.ResumeFetchPartitions(map[string][]int32{c.j.topic: {p.number}})
+	if !p.full(2) {
+		signal(c.roomier)
+		if p.paused {
+			p.paused = false
+			c.client.ResumeFetchPartitions(map[string][]int32{c.j.topic: {p.number}})
+		}
 	}
 	return records
 }

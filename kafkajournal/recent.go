@@ -26,8 +26,8 @@ type recent struct {
 // known is an event that is stored, or being stored.
 type known struct {
 	sum    digest
-	done   chan struct{} // closed when it is known what has become of it
-	stored bool          // read after done
+	done   chan struct{} // closed when it is known what has become of it; nil if nobody waits for that
+	stored bool
 }
 
 func newRecent() *recent { return &recent{known: make(map[uuid.UUID]*known)} }
@@ -37,7 +37,10 @@ func newRecent() *recent { return &recent{known: make(map[uuid.UUID]*known)} }
 func (r *recent) claim(drafts []*draft) (fresh []*draft, wait <-chan struct{}, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mine := make(map[uuid.UUID]digest)
+	var mine map[uuid.UUID]digest // of several
+	if len(drafts) > 1 {
+		mine = make(map[uuid.UUID]digest, len(drafts))
+	}
 	for _, d := range drafts {
 		k := r.known[d.id]
 		sum, twice := mine[d.id]
@@ -46,19 +49,20 @@ func (r *recent) claim(drafts []*draft) (fresh []*draft, wait <-chan struct{}, e
 		}
 		switch {
 		case k == nil && !twice:
-			mine[d.id] = d.sum
-			fresh = append(fresh, d)
+			if fresh = append(fresh, d); mine != nil {
+				mine[d.id] = d.sum
+			}
 		case sum != d.sum:
 			return nil, nil, fmt.Errorf("kafkajournal: %w: %s", jitney.ErrIDConflict, d.env)
 		case k != nil && !k.stored:
-			wait = k.done
+			wait = k.wait()
 		}
 	}
 	if wait != nil {
 		return nil, wait, nil
 	}
 	for _, d := range fresh {
-		r.known[d.id] = &known{sum: d.sum, done: make(chan struct{})}
+		r.known[d.id] = &known{sum: d.sum}
 	}
 	return fresh, nil, nil
 }
@@ -75,8 +79,18 @@ func (r *recent) settle(drafts []*draft, err error, doubt bool) {
 		} else {
 			delete(r.known, d.id)
 		}
-		close(k.done)
+		if k.done != nil {
+			close(k.done)
+		}
 	}
+}
+
+// wait returns what is closed when it is known what has become of k. Called with mu held.
+func (k *known) wait() <-chan struct{} {
+	if k.done == nil {
+		k.done = make(chan struct{})
+	}
+	return k.done
 }
 
 // remember notes that an ID is known, and forgets the oldest. Called with mu held.
@@ -98,9 +112,7 @@ func (r *recent) saw(id uuid.UUID, s digest) {
 	if r.known[id] != nil {
 		return
 	}
-	k := &known{sum: s, done: make(chan struct{}), stored: true}
-	close(k.done)
-	r.known[id] = k
+	r.known[id] = &known{sum: s, stored: true}
 	r.remember(id)
 }
 

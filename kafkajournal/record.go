@@ -1,11 +1,9 @@
 package kafkajournal
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,14 +58,31 @@ func record(m wire.Message, env *jitney.Envelope) *kgo.Record {
 	if env.Key != "" {
 		r.Key = []byte(env.Key)
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
-		key := attributePrefix + name
-		if name == wire.DataContentType {
-			key = contentType
-		}
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(m.Attributes[name])})
+	r.Headers = make([]kgo.RecordHeader, 0, len(m.Attributes))
+	for name, value := range m.Attributes {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header(name), Value: []byte(value)})
 	}
+	slices.SortFunc(r.Headers, func(a, b kgo.RecordHeader) int { return strings.Compare(a.Key, b.Key) })
 	return r
+}
+
+// header is the name of the header that an attribute is in.
+func header(attribute string) string {
+	switch attribute { // those that every event has cost no string of their own
+	case wire.DataContentType:
+		return contentType
+	case wire.SpecVersion:
+		return attributePrefix + wire.SpecVersion
+	case wire.ID:
+		return attributePrefix + wire.ID
+	case wire.Source:
+		return attributePrefix + wire.Source
+	case wire.Type:
+		return attributePrefix + wire.Type
+	case wire.Time:
+		return attributePrefix + wire.Time
+	}
+	return attributePrefix + attribute
 }
 
 // size is how many bytes a batch has at most that has this record alone.
@@ -140,17 +155,21 @@ func isFor(typ string, r *kgo.Record) bool {
 type digest [sha256.Size]byte
 
 func sum(m wire.Message) digest {
-	var b bytes.Buffer
-	put := func(s string) {
-		b.Write(binary.AppendUvarint(nil, uint64(len(s))))
-		b.WriteString(s)
+	var few [16]string
+	size := len(m.Data)
+	names := few[:0]
+	for name, value := range m.Attributes {
+		names = append(names, name)
+		size += 2*binary.MaxVarintLen16 + len(name) + len(value)
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.Attributes)) {
+	slices.Sort(names)
+	b := make([]byte, 0, size)
+	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	for _, name := range names {
 		put(name)
 		put(m.Attributes[name])
 	}
-	b.Write(m.Data)
-	return sha256.Sum256(b.Bytes())
+	return sha256.Sum256(append(b, m.Data...))
 }
 
 // lanes sends a key to the partition that Kafka's own clients send it to, and events without one all to the first.

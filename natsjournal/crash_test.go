@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,12 +28,16 @@ func TestG21WhatWasInFlightAtADeathComesAgain(t *testing.T) {
 		}
 		j.Kill()
 
+		since := time.Now()
 		j = open(t, p)
 		c, err = j.Open(t.Context(), jitney.Durable{Name: "s", Window: 100})
 		require.NoError(t, err)
 		last, again := -1, 0
 		for last < 19 {
 			for _, e := range next(t, c, 1) {
+				if last < 0 {
+					t.Logf("20 acknowledged, given again %v after the death, with a lease of %v", time.Since(since).Round(time.Millisecond), natstest.Lease)
+				}
 				n := e.Envelope.Event.(counted).N
 				require.Greater(t, n, last, "in order")
 				if last = n; n < 5 {

@@ -32,7 +32,7 @@
 // Earlier ones, from 2.9 on, refuse them (ErrNoBatches), and Open says so in the log; single events are the same there.
 //
 // Sizes: an event with its headers must fit into the server's max_payload, 1 MiB if nobody has set it; more is
-// wire.ErrPayloadTooLarge. Of each subscriber some 200 events are read ahead, and in memory.
+// wire.ErrPayloadTooLarge. Of each subscriber some 400 events are read ahead, and in memory.
 //
 // What it does not do: it keeps no events for later (jitney.ErrNoSchedule); an event is not published, nor marked in the
 // Inbox, in a transaction of the application's. What a server removes by an age limit or an operator's hand is removed

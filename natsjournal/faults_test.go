@@ -3,8 +3,10 @@ package natsjournal_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,9 +58,11 @@ func TestG19G21NothingAcknowledgedIsLostWhenTheServerRestarts(t *testing.T) {
 	l := natstest.Begin(ctx, j)
 	for range 3 {
 		l.GoesOn(t, 50)
+		since := time.Now()
 		require.NoError(t, s.Stop())
 		s, err = embedded.Start(ctx, folder, embedded.WithPort(at))
 		require.NoError(t, err)
+		l.Back(t, since)
 	}
 	l.GoesOn(t, 50)
 	l.End(ctx, t, j, false)
@@ -73,11 +77,13 @@ func TestG19G21NothingAcknowledgedIsLostWhenConnectionsAreCut(t *testing.T) {
 	l := natstest.Begin(ctx, j)
 	for i := range 10 {
 		l.GoesOn(t, 50)
+		since := time.Now()
 		if i%2 == 0 { // the server does what it is asked, and nobody gets to know
 			p.Mute()
 			<-time.After(5 * time.Millisecond)
 		}
 		p.Cut(20 * time.Millisecond)
+		l.Back(t, since)
 	}
 	l.GoesOn(t, 50)
 	l.End(ctx, t, j, false)
@@ -130,14 +136,51 @@ func TestG28AFullStreamRefusesAndGoesOnWhenThereIsRoom(t *testing.T) {
 		require.NotErrorIs(t, err, jitney.ErrIndeterminate)
 		require.NotEmpty(t, stored)
 		assert.Equal(t, stored, natstest.Everything(t.Context(), t, j))
+		t.Logf("%d acknowledged, %d stored, 1 refused", len(stored), len(stored))
 		if p.Batchless == "" {
 			require.ErrorIs(t, j.Append(t.Context(), sealed(number(-1)), sealed(number(-2))), natsjournal.ErrFull)
 			assert.Equal(t, stored, natstest.Everything(t.Context(), t, j))
 		}
 		p.Enlarge(t, 40_000)
-		more := number(len(stored))
+		more, since := number(len(stored)), time.Now()
 		require.NoError(t, j.Append(t.Context(), sealed(more)))
+		t.Logf("acknowledged %v after there was room", time.Since(since).Round(time.Millisecond))
 		assert.Equal(t, append(stored, more), natstest.Everything(t.Context(), t, j))
+	})
+}
+
+func TestAHandlerThatOutlastsTheLeaseKeepsItsPlace(t *testing.T) {
+	places(t, func(t *testing.T, begin beginning) {
+		const events = 100
+		p := begin(t)
+		var handled [2][]int
+		var done atomic.Int64
+		start := func(i int) (*natstest.Process, *jitney.Bus) {
+			j := open(t, p)
+			b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
+			jitney.Subscribe(b, "slow", func(_ context.Context, e counted) error {
+				if e.N == 0 {
+					<-time.After(natstest.Lease * 5 / 2)
+				}
+				handled[i] = append(handled[i], e.N)
+				done.Add(1)
+				return nil
+			}, jitney.WithStart(jitney.FromBeginning()))
+			return j, b
+		}
+		_, first := start(0)
+		var want []int
+		for n := range events {
+			require.NoError(t, first.Publish(t.Context(), number(n)))
+			want = append(want, n)
+		}
+		_, second := start(1) // it stands in line
+		require.Eventually(t, func() bool { return done.Load() >= events }, natstest.Patience, 5*time.Millisecond)
+		require.NoError(t, second.Shutdown(t.Context()))
+		require.NoError(t, first.Shutdown(t.Context()))
+		assert.Equal(t, want, handled[0])
+		assert.Empty(t, handled[1])
+		t.Logf("%d acknowledged, %d handled, %d handled again", events, len(handled[0]), done.Load()-events)
 	})
 }
 

@@ -34,17 +34,42 @@ func (j *Journal) newMessage(env *jitney.Envelope) (*nats.Msg, error) {
 	if len(msg.Subject) > maxSubject {
 		return nil, fmt.Errorf("%w: its type has a name of %d bytes", jitney.ErrInvalidEnvelope, len(env.Type))
 	}
+	values := make([]string, 0, len(m.Attributes)+2) // of all headers together
+	put := func(name, value string) {
+		values = append(values, value)
+		n := len(values)
+		msg.Header[name] = values[n-1 : n : n]
+	}
 	for name, value := range m.Attributes {
-		msg.Header[prefix+name] = []string{wire.EncodeHeader(value)}
+		put(header(name), wire.EncodeHeader(value))
 	}
 	if value, has := m.Attributes[wire.DataContentType]; has {
-		msg.Header[contentType] = []string{wire.EncodeHeader(value)}
+		put(contentType, wire.EncodeHeader(value))
 	}
-	msg.Header[jetstream.MsgIDHeader] = []string{env.ID.String()}
+	put(jetstream.MsgIDHeader, m.Attributes[wire.ID])
 	if size, most := int64(msg.Size()-len(msg.Subject)), j.nc.MaxPayload(); size > most {
 		return nil, fmt.Errorf("%w: %s: %d bytes with its headers, and the server takes %d (max_payload)", wire.ErrPayloadTooLarge, env, size, most)
 	}
 	return msg, nil
+}
+
+// header is the name of the header that an attribute is in.
+func header(attribute string) string {
+	switch attribute { // those that every event has cost no string of their own
+	case wire.SpecVersion:
+		return prefix + wire.SpecVersion
+	case wire.ID:
+		return prefix + wire.ID
+	case wire.Source:
+		return prefix + wire.Source
+	case wire.Type:
+		return prefix + wire.Type
+	case wire.Time:
+		return prefix + wire.Time
+	case wire.DataContentType:
+		return prefix + wire.DataContentType
+	}
+	return prefix + attribute
 }
 
 // readMessage reads a message of either mode, whoever has written it.
@@ -52,6 +77,9 @@ func readMessage(header nats.Header, data []byte) (wire.Message, error) {
 	m := wire.Message{Attributes: make(map[string]string, len(header)), Data: data}
 	binary, content := false, ""
 	for name, values := range header {
+		if name == jetstream.MsgIDHeader {
+			continue
+		}
 		name = strings.ToLower(name)
 		attribute, is := strings.CutPrefix(name, prefix)
 		if len(values) == 0 || !is && name != contentType {

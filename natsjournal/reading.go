@@ -15,8 +15,8 @@ type arrival struct{ entry jitney.Entry }
 
 // How much of the stream is read ahead of what a subscriber has taken: decoded, and on its way.
 const (
-	readAhead = 64
-	onTheWay  = 128
+	readAhead = 128
+	onTheWay  = 256
 )
 
 // subject is what the subscriber reads of the stream.
@@ -108,7 +108,7 @@ func (r *reign) next(ctx context.Context, most int) ([]jitney.Entry, int64, erro
 	r.first = false
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for {
+	for waited := false; ; {
 		entries, err := r.fromAside(ctx, most)
 		if err != nil {
 			return nil, 0, err
@@ -122,7 +122,7 @@ func (r *reign) next(ctx context.Context, most int) ([]jitney.Entry, int64, erro
 		case r.through() > r.told: // by what an earlier process has settled
 			return r.upTo(ctx, nil)
 		}
-		if first || r.mayLook() {
+		if first || waited && r.mayLook() { // what is about to arrive comes sooner than an answer
 			if passed, err := r.look(ctx); err != nil || passed || first && r.caughtUp() {
 				return r.upTo(ctx, err)
 			}
@@ -135,6 +135,7 @@ func (r *reign) next(ctx context.Context, most int) ([]jitney.Entry, int64, erro
 			}
 			return r.upTo(ctx, nil)
 		case <-t.C:
+			waited = true
 		case <-r.poke:
 		case <-r.ctx.Done():
 			return nil, r.through(), r.ctx.Err()

@@ -4,6 +4,7 @@
 //	go run ./benchmarks/report             # from the repository's root; about ten minutes
 //	go run ./benchmarks/report -runs 1     # a first look
 //	go run ./benchmarks/report -journal    # what journals do: benchmarks/JOURNAL.md
+//	go run ./benchmarks/report -engines    # what engines do: benchmarks/ENGINES.md
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -29,17 +31,20 @@ func main() {
 	heap := flag.Int("heap", 64, "MiB of live data in each process")
 	from := flag.String("from", "", "measure nothing, and write table and chart from this results.json")
 	check := flag.Bool("check", false, "end with status 1 if a first goal is not met")
+	profile := flag.String("cpuprofile", "", "with -child: the file to write a CPU profile to")
 	child := flag.String("child", "", "make one measurement and print it as JSON (what report starts)")
 	flag.Parse()
 
 	var err error
 	switch {
 	case *child != "":
-		err = measure(*child, *about, *heap)
+		err = profiled(*profile, func() error { return measure(*child, *about, *heap) })
 	case *from != "":
 		err = again(*from, *out, *check)
 	case *journal:
 		err = reportJournal(*runs, *about, *heap, *out)
+	case *engines:
+		err = reportEngines(*runs, *about, *heap, *out, *only)
 	default:
 		err = report(*runs, *about, *heap, *out, *only, *check)
 	}
@@ -96,7 +101,24 @@ var (
 type outcome struct {
 	benchmarks.Result
 	Bare, Added float64 // of telemetry, ns
-	PerSecond   float64 // of journals, events
+	PerSecond   float64 // of journals and engines, events
+}
+
+// profiled calls f, and writes a CPU profile of it to the file of a name if there is one.
+func profiled(name string, f func() error) (err error) {
+	if name == "" {
+		return f()
+	}
+	to, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	if err := pprof.StartCPUProfile(to); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 func measure(what string, about time.Duration, heap int) error {
@@ -112,6 +134,13 @@ func measure(what string, about time.Duration, heap int) error {
 	defer runtime.KeepAlive(live)
 	if j.kind == "journal" {
 		o, err := measureJournal(j, about)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(o)
+	}
+	if strings.HasPrefix(j.kind, "engine ") {
+		o, err := measureEngine(j, about)
 		if err != nil {
 			return err
 		}

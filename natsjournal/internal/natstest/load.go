@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -132,12 +133,37 @@ func (l *Load) told(e Counted, doubt bool, err error) {
 func (l *Load) GoesOn(t testing.TB, n int) {
 	t.Helper()
 	acknowledged := func() int {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return len(l.acknowledged)
+		n, _ := l.counts()
+		return n
 	}
 	target := acknowledged() + n
 	require.Eventually(t, func() bool { return acknowledged() >= target }, time.Minute, 2*time.Millisecond, "nothing is acknowledged any more")
+}
+
+// Back waits until something has been acknowledged and something handled after a fault, and says in the log how long that
+// took since it began.
+func (l *Load) Back(t testing.TB, since time.Time) {
+	t.Helper()
+	acknowledged, handled := l.counts()
+	l.GoesOn(t, 1)
+	again := time.Since(since)
+	require.Eventually(t, func() bool {
+		_, n := l.counts()
+		return n > handled
+	}, time.Minute, 2*time.Millisecond, "nothing is handled any more")
+	t.Logf("after %d were acknowledged and %d handled: acknowledged again after %v, handled again after %v",
+		acknowledged, handled, again.Round(time.Millisecond), time.Since(since).Round(time.Millisecond))
+}
+
+// counts are how many events have been acknowledged, and handled by the subscriber that has had the fewest.
+func (l *Load) counts() (acknowledged, handled int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	handled = math.MaxInt
+	for _, h := range l.heard {
+		handled = min(handled, len(h.seen))
+	}
+	return len(l.acknowledged), handled
 }
 
 // End ends the load when all has been handled, and compares what everybody was told with what is stored. Only if again
