@@ -316,6 +316,9 @@ func TestATakeoverRecallsWhatIsNotSettled(t *testing.T) {
 	again, _, err := c.Next(t.Context(), 3)
 	require.NoError(t, err)
 	assert.Equal(t, []int64{1, 2, 3}, recalled)
+	assert.Empty(t, again, "what was recalled comes when Next has returned")
+	again, _, err = c.Next(t.Context(), 3)
+	require.NoError(t, err)
 	assert.Equal(t, []jitney.Held{{Paused: true}, {Paused: true}}, held)
 	require.Len(t, again, 3)
 	assert.EqualValues(t, 1, again[0].Position)
@@ -338,6 +341,9 @@ func TestARecallThatFailsIsTriedAgain(t *testing.T) {
 	require.ErrorIs(t, err, errBroken)
 	failure = nil
 	entries, _, err := c.Next(t.Context(), 1)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+	entries, _, err = c.Next(t.Context(), 1)
 	require.NoError(t, err)
 	assert.Len(t, entries, 1)
 }
