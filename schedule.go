@@ -88,10 +88,11 @@ func (b *Bus) Unschedule(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Scheduled returns the events that wait for their time, the next one first, at most so many.
+// Scheduled returns the events that wait for their time, the next one first, at most so many. ErrNoSchedule says that
+// Schedule would fail: a program that needs it asks when it starts.
 func (b *Bus) Scheduled(ctx context.Context, most int) (list []Scheduled, err error) {
 	if b.schedule.store == nil {
-		return nil, nil
+		return nil, fmt.Errorf("jitney: scheduled events: %w", ErrNoSchedule)
 	}
 	err = contain(func() (err error) { list, err = b.schedule.store.Scheduled(ctx, most); return err })
 	if err != nil {

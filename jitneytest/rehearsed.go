@@ -49,8 +49,9 @@ func newRehearsed(r *Rehearsal, inner *memoryCursor, d jitney.Durable) *rehearse
 // Next implements [jitney.Cursor].
 func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, error) {
 	for {
-		if regained, err := c.regain(ctx); regained || err != nil {
-			return nil, 0, err // what was recalled comes with the next call
+		through, back, err := c.regain(ctx)
+		if back || err != nil {
+			return nil, through, err
 		}
 		entries, through, wait := c.give(most)
 		if wait == nil {
@@ -62,26 +63,28 @@ func (c *rehearsed) Next(ctx context.Context, most int) ([]jitney.Entry, int64, 
 	}
 }
 
-// regain takes the place back from the other process, and reports whether it has.
-func (c *rehearsed) regain(ctx context.Context) (bool, error) {
+// regain takes the place back from the other process, and reports whether it has: what was recalled may come again when
+// Next has returned.
+func (c *rehearsed) regain(ctx context.Context) (through int64, back bool, err error) {
 	c.r.mu.Lock()
 	lost, flying := c.lost, c.flying()
 	c.r.mu.Unlock()
 	if lost && c.d.Recall != nil {
 		if err := c.d.Recall(ctx, flying...); err != nil {
-			return false, err
+			return 0, false, err
 		}
 	}
 	c.r.mu.Lock()
-	if lost && !c.dead {
+	if back = lost && !c.dead; back {
 		c.rewind()
+		through = c.through()
 	}
-	news := !lost && !c.begun && !c.dead
+	news := !c.begun && !c.dead && !back
 	c.r.mu.Unlock()
 	if news && c.d.Held != nil {
 		c.d.Held(c.inner.wasHeld())
 	}
-	return lost, nil
+	return through, back, nil
 }
 
 // flying are the positions of what is not settled, in order.

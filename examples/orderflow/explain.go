@@ -41,10 +41,10 @@ func (f *flow) explain(ctx context.Context, out io.Writer) (err error) {
 
 func (f *flow) story(ctx context.Context) (story why.Flow, err error) {
 	story, _ = f.why.Flow(f.config.why)
-	if f.store.Journal == nil {
+	if f.store.books == nil {
 		return story, nil
 	}
-	earlier, err := f.store.Flow(ctx, f.config.why, 10_000)
+	earlier, err := f.store.books.Flow(ctx, f.config.why, 10_000)
 	story.Add(earlier...)
 	return story, err
 }

@@ -21,7 +21,7 @@ func TestTheMapIsTheOneThatIsKeptWithTheCode(t *testing.T) {
 	for seed, journal := range []string{inMemory, inMemory, inMemory, "sqlite:" + filepath.Join(t.TempDir(), "journal.db")} {
 		in, err := read(config{}, nil, io.Discard)
 		require.NoError(t, err)
-		s, err := openStore(t.Context(), journal)
+		s, err := openStore(t.Context(), journal, "", io.Discard)
 		require.NoError(t, err)
 		f := newFlow(config{chart: true, seed: uint64(seed)}, s, io.Discard)
 		require.NoError(t, f.process(t.Context(), in))

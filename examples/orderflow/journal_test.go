@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -21,16 +22,19 @@ import (
 	"github.com/jitney-go/jitney/examples/orderflow/tally"
 )
 
-// journals are the places that a run can keep its events in; each is empty.
+// journals are the places that a run can keep its events in; each is empty. A run is killed within a time in which some
+// of it has happened.
 var journals = []struct {
-	name string
-	make func(t *testing.T) string
+	name   string
+	within time.Duration
+	make   func(t *testing.T) string
 }{
-	{"SQLite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "journal.db") }},
-	{"PostgreSQL", func(t *testing.T) string {
+	{"SQLite", 200 * time.Millisecond, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "journal.db") }},
+	{"NATS", 1500 * time.Millisecond, func(t *testing.T) string { return inProcess + ":" + t.TempDir() }},
+	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) string {
 		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable")
 	}},
-	{"MySQL", func(t *testing.T) string {
+	{"MySQL", 200 * time.Millisecond, func(t *testing.T) string {
 		return database(t, "mysql", "root@tcp(127.0.0.1:3306)/", "mysql://root@127.0.0.1:3306/%s")
 	}},
 }
@@ -66,7 +70,7 @@ func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
 			for range 8 {
 				cmd := exec.Command(program, args...)
 				require.NoError(t, cmd.Start())
-				time.AfterFunc(time.Duration(20+rand.IntN(200))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+				time.AfterFunc(20*time.Millisecond+rand.N(journal.within), func() { _ = cmd.Process.Kill() })
 				if cmd.Wait() != nil {
 					killed++
 				}
@@ -91,7 +95,7 @@ func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
 
 func TestAJournalThatCannotBeOpenedIsOneClearSentence(t *testing.T) {
 	for _, journal := range []string{
-		"kafka://localhost", "sqlite:", "sqlite:" + filepath.Join(t.TempDir(), "none", "journal.db"),
+		"amqp://localhost", "nats:nowhere", "nats://user:secret@127.0.0.1:1", "sqlite:", "sqlite:" + filepath.Join(t.TempDir(), "none", "journal.db"),
 		"postgres://user:secret@127.0.0.1:1/x?connect_timeout=1", "mysql://user:secret@127.0.0.1:1/x",
 	} {
 		status, out, errs := play(t, t.Context(), "", "-journal", journal)
@@ -134,7 +138,7 @@ func TestATemporaryJournalGoesWhenAllWentWell(t *testing.T) {
 func TestSumsInADatabaseAreThoseInMemory(t *testing.T) {
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
-			s, err := openStore(t.Context(), journal.make(t))
+			s, err := openStore(t.Context(), journal.make(t), "", io.Discard)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.end(context.WithoutCancel(t.Context()), true)) }()
 			require.NoError(t, s.sums.Create(t.Context()), "it is there already")

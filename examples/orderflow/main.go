@@ -9,7 +9,9 @@
 //	go run ./examples/orderflow -map                     # which way events go, as a Mermaid flowchart
 //
 // Its events, and what its modules know, are in a SQLite file in a temporary folder, or where -journal says:
-// sqlite:FILE, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or memory.
+// sqlite:FILE, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or memory. With nats:embedded:FOLDER,
+// nats://HOST:PORT or kafka://HOST:PORT,HOST:PORT the events are there, and what the modules know is in the database
+// that -books names: it has the transactions that those have not.
 package main
 
 import (
@@ -44,6 +46,7 @@ type config struct {
 	journal    string
 	why        string
 	chart      bool
+	books      string
 }
 
 func main() {
@@ -67,13 +70,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "orderflow: %v\n", err)
 		return exitBadUsage
 	}
-	s, err := openStore(ctx, c.journal)
+	s, err := openStore(ctx, c.journal, c.books, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "orderflow: %v\n", err)
 		return exitBadUsage
 	}
 	if s.temp != "" {
-		fmt.Fprintf(stderr, "orderflow: if this is killed, it goes on with -journal %s\n", s.name)
+		fmt.Fprintf(stderr, "orderflow: if this is killed, it goes on with %s\n", s.again)
 	}
 	f := newFlow(c, s, stderr)
 	if !c.json {
@@ -104,7 +107,8 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.Float64Var(&c.duplicates, "duplicates", 0, "`share` of invoices that come in twice, 0 to 1")
 	flags.Uint64Var(&c.seed, "seed", defaultSeed, "what fails, and what comes twice, follows from this `number`")
 	flags.BoolVar(&c.strict, "strict", false, "what a customer did after a payment that cannot be settled waits for it")
-	flags.StringVar(&c.journal, "journal", temporary, "`where` events are kept: memory, sqlite:FILE, postgres://… or mysql://…; none for a SQLite file in a temporary folder")
+	flags.StringVar(&c.journal, "journal", temporary, "`where` events are kept: memory, sqlite:FILE, postgres://…, mysql://…, nats:embedded:FOLDER, nats://… or kafka://…; none for a SQLite file in a temporary folder")
+	flags.StringVar(&c.books, "books", "", "the `database` of what the modules know, for nats: and kafka:; none for a SQLite file in the server's folder, or a temporary one")
 	flags.StringVar(&c.why, "why", "", "print at the end what this `invoice` has led to")
 	flags.BoolVar(&c.chart, "map", false, "print at the end which way events have gone, as a Mermaid flowchart")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")

@@ -2,6 +2,7 @@
 package shop
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -33,12 +34,16 @@ type Config struct {
 	Sums    func(module string) tally.Sums
 	Inbox   jitney.Inbox
 	Letters jitney.DeadLetterStore
+
+	// Outbox is where the modules publish, if what they publish gets to the shop's bus from there; nil: that bus itself.
+	Outbox *jitney.Bus
 }
 
 // Shop is a bus, and the modules on it.
 type Shop struct {
 	Bus     *jitney.Bus
 	Letters jitney.DeadLetterStore
+	out     *jitney.Bus // what is published goes there
 
 	Inventory    *inventory.Module
 	Payments     *payments.Module
@@ -70,6 +75,7 @@ func New(c Config, opts ...jitney.Option) *Shop {
 		jitney.WithRetry(jitney.Retry{Attempts: 8, Base: 2 * time.Millisecond, Max: 50 * time.Millisecond}),
 	}, opts...)...)
 	s.Bus = b
+	s.out = cmp.Or(c.Outbox, b)
 
 	taken := orders.New(s)
 	s.Inventory = inventory.New(s, c.Sums("inventory"), BeginStock, LowStock)

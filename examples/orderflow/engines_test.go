@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/jitney-go/jitney"
+)
+
+// begin lets the first n invoices in, and stops before the rest has come.
+func begin(t *testing.T, journal, books string, n int) {
+	in, err := read(config{}, nil, io.Discard)
+	require.NoError(t, err)
+	in.invoices = in.invoices[:n]
+	s, err := openStore(t.Context(), journal, books, io.Discard)
+	require.NoError(t, err)
+	f := newFlow(config{seed: defaultSeed}, s, io.Discard)
+	require.NoError(t, f.send(t.Context(), in))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, f.Bus.Shutdown(ctx))
+	require.NoError(t, s.end(ctx, false))
+}
+
+func TestARunOnKafkaGoesOnAfterARestart(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+	require.NoError(t, err)
+	defer cluster.Close()
+	restart(t, cluster.ListenAddrs())
+}
+
+func TestARunOnRealBrokersGoesOnAfterARestart(t *testing.T) {
+	brokers := os.Getenv("JITNEY_KAFKA")
+	if brokers == "" {
+		t.Skip("left out: JITNEY_KAFKA names no broker")
+	}
+	addresses := strings.Split(brokers, ",")
+	client, err := kgo.NewClient(kgo.SeedBrokers(addresses...))
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).DeleteTopics(t.Context(), topic, topic+".places") // of a run before
+	require.NoError(t, err)
+	restart(t, addresses)
+}
+
+// restart compares two runs, each with a part of the invoices, with a single one in memory.
+func restart(t *testing.T, brokers []string) {
+	want := playJSON(t)
+	journal := "kafka://" + strings.Join(brokers, ",")
+	books := "sqlite:" + filepath.Join(t.TempDir(), "books.db")
+	begin(t, journal, books, 20)
+	got := playJSON(t, "-journal", journal, "-books", books)
+	assert.Equal(t, want.Orders, got.Orders)
+	assert.Equal(t, want.Cancellations, got.Cancellations)
+	assert.Equal(t, want.Lines, got.Lines)
+	assert.Equal(t, want.Gross, got.Gross)
+	assert.Equal(t, want.Refunds, got.Refunds)
+	assert.Equal(t, want.Countries, got.Countries)
+	assert.Positive(t, got.DuplicatesSkipped, "the first invoices came in twice")
+	assert.Zero(t, got.Unaccounted)
+}
+
+func TestBooksThatCannotBeAreOneClearSentence(t *testing.T) {
+	for _, args := range [][]string{
+		{"-books", "sqlite:books.db"},
+		{"-journal", inMemory, "-books", "sqlite:books.db"},
+		{"-journal", inProcess, "-books", "nats://localhost"},
+	} {
+		status, out, errs := play(t, t.Context(), "", args...)
+		assert.Equal(t, exitBadUsage, status, args)
+		assert.Empty(t, out)
+		assert.Contains(t, errs, "-books")
+	}
+}
+
+// The outbox is what makes a handler that runs again tell nothing twice.
+func TestWhatAHandlerPublishesIsUndoneWithIt(t *testing.T) {
+	s, err := openStore(t.Context(), inProcess, "", io.Discard)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.end(context.WithoutCancel(t.Context()), true)) }()
+	f := newFlow(config{seed: defaultSeed}, s, io.Discard)
+	in, err := read(config{}, nil, io.Discard)
+	require.NoError(t, err)
+	before, err := s.ends(t.Context())
+	require.NoError(t, err)
+	err = s.books.Inbox().Run(t.Context(), jitney.InboxKey{Subscriber: "s", Business: "k"}, func(ctx context.Context) error {
+		require.NoError(t, f.Publish(ctx, in.invoices[0]))
+		return io.ErrUnexpectedEOF
+	})
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, f.flush(t.Context()))
+	after, err := s.ends(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+	require.NoError(t, f.Bus.Shutdown(t.Context()))
+}
