@@ -118,7 +118,7 @@ func (f *fleet) start(role string) (*process, error) {
 	return p, nil
 }
 
-// count notes that p has handled something.
+// count notes that p has handled something. What it did just before it was killed may not be among the lines.
 func (f *fleet) count(p *process, line string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

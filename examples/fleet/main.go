@@ -40,7 +40,7 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var c config
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	flags.IntVar(&c.orders, "orders", 3000, "how many orders there are")
+	flags.IntVar(&c.orders, "orders", 12000, "how many orders there are")
 	flags.IntVar(&c.kills, "kills", 20, "how many processes are killed")
 	flags.DurationVar(&c.every, "every", 1500*time.Millisecond, "how long it is from one kill to the next, on average")
 	flags.Uint64Var(&c.seed, "seed", 1, "who is killed, and when, follows from this `number`")
