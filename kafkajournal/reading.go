@@ -105,9 +105,7 @@ func (c *cursor) look(ctx context.Context, most int) ([]jitney.Entry, error) {
 	if err != nil || len(entries) > 0 {
 		return entries, err
 	}
-	for _, r := range c.fromLog(most) {
-		entries = append(entries, c.j.entry(r))
-	}
+	entries = c.j.entries(c.fromLog(most))
 	if c.pending != nil {
 		return c.confirm(ctx)
 	}

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -135,6 +137,30 @@ func (j *Journal) entry(r *kgo.Record) jitney.Entry {
 		e.Err = fmt.Errorf("kafkajournal: partition %d, offset %d: %w", r.Partition, r.Offset, err)
 	}
 	return e
+}
+
+// aShare is how many records are worth a goroutine that decodes them.
+const aShare = 32
+
+// entries decodes records, many of them on all processors.
+func (j *Journal) entries(records []*kgo.Record) []jitney.Entry {
+	list := make([]jitney.Entry, len(records))
+	share := max(aShare, len(records)/runtime.GOMAXPROCS(0)+1)
+	var all sync.WaitGroup
+	for first := 0; first < len(records); first += share {
+		decode := func() {
+			for i := first; i < min(first+share, len(records)); i++ {
+				list[i] = j.entry(records[i])
+			}
+		}
+		if first+share < len(records) {
+			all.Go(decode)
+		} else {
+			decode()
+		}
+	}
+	all.Wait()
+	return list
 }
 
 // isFor reports whether a record may be for a subscriber to events of this name.

@@ -155,7 +155,7 @@ func TestAHandlerThatOutlastsTheLeaseKeepsItsPlace(t *testing.T) {
 		p := begin(t)
 		var handled [2][]int
 		var done atomic.Int64
-		start := func(i int) (*natstest.Process, *jitney.Bus) {
+		start := func(i int) *jitney.Bus {
 			j := open(t, p)
 			b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
 			jitney.Subscribe(b, "slow", func(_ context.Context, e counted) error {
@@ -166,15 +166,15 @@ func TestAHandlerThatOutlastsTheLeaseKeepsItsPlace(t *testing.T) {
 				done.Add(1)
 				return nil
 			}, jitney.WithStart(jitney.FromBeginning()))
-			return j, b
+			return b
 		}
-		_, first := start(0)
+		first := start(0)
 		var want []int
 		for n := range events {
 			require.NoError(t, first.Publish(t.Context(), number(n)))
 			want = append(want, n)
 		}
-		_, second := start(1) // it stands in line
+		second := start(1) // it stands in line
 		require.Eventually(t, func() bool { return done.Load() >= events }, natstest.Patience, 5*time.Millisecond)
 		require.NoError(t, second.Shutdown(t.Context()))
 		require.NoError(t, first.Shutdown(t.Context()))

@@ -119,6 +119,6 @@ func (d *Delivery) attempted(a *jitney.Attempted) {
 	}
 	d.Attempts = append(d.Attempts, Attempt{
 		Number: a.Attempt, Redeliveries: a.Redeliveries, Began: a.Began, Took: a.Took,
-		Error: line(a.Error, maxText), Outcome: a.Outcome, Reason: a.Reason, Wait: a.Wait,
+		Error: line(a.Error), Outcome: a.Outcome, Reason: a.Reason, Wait: a.Wait,
 	})
 }

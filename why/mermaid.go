@@ -34,7 +34,7 @@ func (c *chart) event(i int, from string) {
 	}
 	e := &c.flow.Events[i]
 	id := fmt.Sprintf("e%d", i)
-	fmt.Fprintf(&c.out, "  %s([\"%s\"])\n", id, quote(line(e.Type, maxText)))
+	fmt.Fprintf(&c.out, "  %s([\"%s\"])\n", id, quote(line(e.Type)))
 	c.arrow(from, id)
 	for j := range e.Deliveries {
 		c.delivery(e, &e.Deliveries[j], id)

@@ -19,7 +19,7 @@ import (
 //	18:04:11.121  └─ mailer   dead after 5 attempts: smtp: 421
 func (f Flow) String() string {
 	w := &writer{tree: newTree(&f), layout: f.layout()}
-	fmt.Fprintf(&w.out, "flow %s: %s%s\n", line(f.Correlation, maxText), count(len(f.Events), "event"), f.when())
+	fmt.Fprintf(&w.out, "flow %s: %s%s\n", line(f.Correlation), count(len(f.Events), "event"), f.when())
 	if f.Missing > 0 {
 		fmt.Fprintf(&w.out, "… %s not kept\n", count(f.Missing, "earlier event"))
 	}
@@ -113,11 +113,11 @@ func (w *writer) line(at time.Time, text string) {
 
 // title names an event, and says where it comes from if the tree does not.
 func (e *Event) title(f *Flow) string {
-	text := line(e.Type, maxText) + " " + e.ID.String()
+	text := line(e.Type) + " " + e.ID.String()
 	_, known := f.find(e.Cause)
 	switch {
 	case e.Cause == uuid.Nil && e.Source != "":
-		text += "  by " + line(e.Source, maxText)
+		text += "  by " + line(e.Source)
 	case e.Cause != uuid.Nil && !known && e.Publisher != "":
 		text += "  by " + e.Publisher + ", because of " + e.Cause.String() + ", which is not here"
 	case e.Cause != uuid.Nil && !known:
@@ -136,8 +136,9 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// line makes one line of a text, without what a terminal might obey, and of at most n bytes.
-func line(s string, n int) string {
+// line makes one line of a text, without what a terminal might obey, and of at most maxText bytes.
+func line(s string) string {
+	n := maxText
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '

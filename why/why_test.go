@@ -58,7 +58,7 @@ func shop(t *testing.T, r *why.Recorder, f func(t *testing.T, b *jitney.Bus)) {
 		}, jitney.WithRetry(retry))
 		jitney.Subscribe(b, "shipping", func(ctx context.Context, c charged) error {
 			time.Sleep(20 * time.Millisecond)
-			return b.Publish(ctx, shipped{c.Invoice})
+			return b.Publish(ctx, shipped(c))
 		})
 		jitney.Subscribe(b, "points", func(context.Context, charged) error { return jitney.Skip(errors.New("no member")) })
 		jitney.Subscribe(b, "ledger", func(context.Context, charged) error {
