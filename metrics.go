@@ -9,11 +9,12 @@ import (
 )
 
 // meter makes a bus's measurements. Counters and gauges are the bus's own account, read when somebody asks
-// for them; only the two histograms are recorded as things happen, with the attempt's context, so that their
+// for them; only the histograms are recorded as things happen, with the attempt's context, so that their
 // exemplars lead to its trace. All attributes are names known from wiring, or outcomes, or Go types of errors.
 type meter struct {
 	duration metric.Float64Histogram
 	queued   metric.Float64Histogram
+	batch    metric.Int64Histogram
 }
 
 // measured is what a measurement of a subscription is about.
@@ -82,6 +83,8 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 		metric.WithDescription("How long attempts took, by outcome."), metric.WithExplicitBucketBoundaries(buckets...))
 	mt.queued, _ = m.Float64Histogram("jitney.queue.time", metric.WithUnit("s"),
 		metric.WithDescription("How long deliveries waited for their first attempt."), metric.WithExplicitBucketBoundaries(buckets...))
+	mt.batch, _ = m.Int64Histogram("jitney.batch.size", metric.WithUnit("{event}"),
+		metric.WithDescription("Events in a batch."), metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500))
 	var all []metric.Observable
 	count := make(map[string]metric.Int64ObservableCounter)
 	for _, c := range counters {

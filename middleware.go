@@ -85,7 +85,10 @@ func (s *Subscription) chain(h Handler, own []Middleware) Handler {
 		return h // nothing is around it but call's barrier
 	}
 	h = s.guard(h)
-	if s.inbox != nil {
+	switch {
+	case s.inbox != nil && s.queue.batching != nil:
+		h = s.deduplicateBatch(h)
+	case s.inbox != nil:
 		h = s.deduplicate(h)
 	}
 	if s.timeout > 0 {

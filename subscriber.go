@@ -110,6 +110,9 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 		s.queue.overflow = Block
 		s.feed = newFeed(s, c.from, c.effects)
 	}
+	if c.batches {
+		s.queue.batching = &batching{most: c.batch, wait: c.batchWait, hurry: &b.flushing}
+	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
 	s.handledOption, s.queuedOption = s.about(measured{outcome: outcomes[handled]}), s.about(measured{})
@@ -138,7 +141,12 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	if c.parking > 0 && !c.sync && c.letters == nil {
 		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
-	if s.want.Kind() == reflect.Interface {
+	switch {
+	case c.batches && c.sync:
+		return "", errors.New("SubscribeBatch WithSync: a publisher's goroutine has one event to handle, not a batch")
+	case c.batches && c.fair != nil:
+		return "", errors.New("SubscribeBatch WithFairShare: a batch is of all shares at once")
+	case s.want.Kind() == reflect.Interface:
 		return "", nil
 	}
 	zero := reflect.Zero(s.want)
@@ -163,7 +171,11 @@ func (s *Subscription) start(eventName string, workers int) {
 			s.workers.Store(int32(workers))
 			s.goroutines.Add(workers)
 			for range workers {
-				go s.work(nil, nil)
+				if s.queue.batching != nil {
+					go s.workBatches(&batch{}, nil)
+				} else {
+					go s.work(nil, nil)
+				}
 			}
 		}
 		s.queue.reckon()
