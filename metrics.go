@@ -41,7 +41,7 @@ var counters = []struct {
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "recalled", func(s Stats) uint64 { return s.Recalled }},
 	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
 	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
-	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and, thanks to the breaker, were not used up.", "", func(s Stats) uint64 { return s.Spared }},
+	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and were not used up: thanks to the breaker, or in a batch that failed as a whole.", "", func(s Stats) uint64 { return s.Spared }},
 	{"jitney.attempts.late", "{attempt}", "Attempts that succeeded after their timeout.", "", func(s Stats) uint64 { return s.Late }},
 	{"jitney.breaker.opened", "{time}", "Times that the breaker has opened.", "", func(s Stats) uint64 { return s.Opened }},
 	{"jitney.store.errors", "{error}", "Failures of the dead-letter store or the inbox.", "", func(s Stats) uint64 { return s.StoreErrors }},

@@ -22,6 +22,7 @@ var (
 
 func charge(context.Context, string, int64) error            { return nil }
 func ship(context.Context, orders.Placed) error              { return nil }
+func insert(context.Context, []orders.Placed) error          { return nil }
 func (provider) Charge(context.Context, string, int64) error { return nil }
 
 type provider struct{}
@@ -153,4 +154,11 @@ func Across(b *jitney.Bus, stream jitney.Journal, letters jitney.DeadLetterStore
 	out = bridge.Out[orders.Placed](shop, "placed-out", jitney.WithDeadLetters(letters))
 	in = bridge.In[orders.ReminderDue](shop, "reminders-in", jitney.WithDeadLetters(letters))
 	return out, in
+}
+
+// Batches is a projection.
+func Batches(b *jitney.Bus) {
+	jitney.SubscribeBatch(b, "projection", func(ctx context.Context, batch []orders.Placed) error {
+		return insert(ctx, batch)
+	}, jitney.WithBatch(500, 100*time.Millisecond)) // that many are there, or the first has waited so long
 }
