@@ -52,7 +52,7 @@ func TestWorkersMakeBatchesOfSeveralKeys(t *testing.T) {
 		require.NoError(t, b.Flush(t.Context()))
 		assert.EqualValues(t, 2, most.Load())
 		assert.EqualValues(t, 40, s.Stats().Handled)
-		assert.Equal(t, []int{10, 10, 10, 10}, got.got())
+		assert.Equal(t, 10, slices.Max(got.got()), "each key has but five events")
 	})
 }
 
