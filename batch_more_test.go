@@ -74,6 +74,7 @@ func TestAKeyThatWaitsLeavesBatchesToTheOthers(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		assert.Equal(t, []int{3, 2, 2}, got.got())
 		assert.Equal(t, []int{0, 1, 2, 4, 5, 0, 3}, got.seen, "what is behind it has waited with it")
 		assert.Equal(t, []time.Duration{0, time.Second, time.Minute}, got.at)
@@ -150,6 +151,7 @@ func TestABreakerSeesABatchOnce(t *testing.T) {
 		}, jitney.WithBatch(8, time.Hour), jitney.WithBreaker(jitney.Breaker{Failures: 3, Pause: time.Minute}), jitney.WithRetry(jitney.Retry{Base: time.Second, Jitter: jitney.NoJitter}))
 		require.NoError(t, b.Publish(t.Context(), facts(0, 8)...))
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		assert.Equal(t, []int{8, 4, 2, 1, 1}, got.got())
 		assert.Equal(t, jitney.BreakerOpen, s.Stats().Breaker)
 		down = false
@@ -340,6 +342,7 @@ func TestADurableSubscriptionIsFedInBatches(t *testing.T) {
 		s := jitney.SubscribeBatch(b, "s", handle, opts...)
 		require.NoError(t, b.Publish(t.Context(), facts(0, 25)...))
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		assert.EqualValues(t, 9, s.Stats().Handled, "one lane: the fourth event waits")
 		require.NoError(t, b.Shutdown(t.Context()))
 		b = jitney.New(silent, jitney.WithJournal(j))
@@ -365,6 +368,7 @@ func TestRecallTakesBackABatchThatRuns(t *testing.T) {
 		}, jitney.WithBatch(3, time.Hour), jitney.WithRetry(jitney.Retry{}))
 		require.NoError(t, b.Publish(t.Context(), facts(0, 5)...))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		require.NoError(t, j.recall(t.Context(), 1, 2, 3, 4, 5))
 		st := s.Stats()
 		assert.Equal(t, [3]uint64{5, 1, 4}, [3]uint64{st.Accepted, st.Handled, st.Recalled})

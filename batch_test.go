@@ -96,6 +96,7 @@ func TestABatchBeginsWhenItsFirstEventHasWaitedLongEnough(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		assert.Equal(t, []int{4, 1}, got.got(), "a second after the first, and after the fifth")
 		assert.Equal(t, []time.Duration{time.Second, 2200 * time.Millisecond}, got.at)
 	})
@@ -115,6 +116,7 @@ func TestTheWaitOfABatchBeginsAlsoWhileTheHandlerIsBusy(t *testing.T) {
 		time.Sleep(8 * time.Second)
 		require.NoError(t, b.Publish(t.Context(), fact{N: 2}))
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		assert.Equal(t, []time.Duration{3 * time.Second, 13 * time.Second}, got.at)
 		assert.Equal(t, []int{1, 2}, got.got())
 	})
