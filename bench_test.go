@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -152,4 +153,33 @@ func BenchmarkAsk(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
+}
+
+// BenchmarkBatch is a handler that costs 100 µs a call, given one event or up to 500.
+func BenchmarkBatch(b *testing.B) {
+	call := func() {
+		for begin := time.Now(); time.Since(begin) < 100*time.Microsecond; {
+		}
+	}
+	run := func(b *testing.B, bus *jitney.Bus) {
+		ctx := context.Background()
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := bus.Publish(ctx, benchSample); err != nil {
+				b.Fatal(err)
+			}
+		}
+		require.NoError(b, bus.Shutdown(ctx))
+	}
+	b.Run("single", func(b *testing.B) {
+		bus := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+		jitney.Subscribe(bus, "s", func(context.Context, benchEvent) error { call(); return nil })
+		run(b, bus)
+	})
+	b.Run("batch", func(b *testing.B) {
+		bus := jitney.New(jitney.WithLogger(slog.New(slog.DiscardHandler)))
+		jitney.SubscribeBatch(bus, "s", func(context.Context, []benchEvent) error { call(); return nil },
+			jitney.WithBatch(500, time.Millisecond))
+		run(b, bus)
+	})
 }

@@ -134,6 +134,8 @@ type file struct {
 	holds    int         // times in a row that the inbox or the letter store did not work
 	letter   *DeadLetter // set when only storing it is left to do
 	last     error       // of the last attempt
+	due      time.Time   // of the next one, if it comes back from a batch that has failed
+	kept     bool        // the journal knows of that
 }
 
 const maxHistory = 32

@@ -13,6 +13,7 @@ type verdict struct {
 	ending ending
 	wait   time.Duration // before the next attempt
 	kept   bool          // the journal knows of that
+	mute   bool          // the breaker has seen another of its batch
 }
 
 type ending uint8
@@ -23,19 +24,21 @@ const (
 	dead
 	again       // another attempt, after verdict.wait
 	held        // no fault of the handler's: on after verdict.wait, when a store may work again
-	spared      // failed while the breaker is not closed: on when it lets the delivery through
+	spared      // failed while the breaker is not closed, on when it lets the delivery through; or in a batch, on in a smaller one
+	untried     // the handler of its batch has not come to it
 	recalled    // given back to the journal, for another process
 	failed      // a question without an answer: its asker has the error
 	interrupted // neither ended nor tried again: Shutdown or Close will name it
 )
 
-func (end ending) final() bool { return end != again && end != held && end != spared }
+func (end ending) final() bool { return end != again && end != held && end != spared && end != untried }
 
 // result is how one attempt went.
 type result struct {
 	err     error
 	entered bool // the handler was called, as far as is known
 	late    bool
+	of      *batch // that it was a part of; or nil
 }
 
 // work is a worker: it runs deliveries until there are no more. A delivery whose code ends the goroutine
@@ -222,21 +225,50 @@ func (s *Subscription) judgeFailure(ctx context.Context, e *entry, r result) ver
 		s.storeFailed(ctx, e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
 	}
-	if b := s.queue.gate.breaker; b != nil && b.counts(r.err) && s.queue.failed(e, r.err, asked(r.err)) {
+	if s.spares(e, r) {
 		f.last = r.err
 		return verdict{ending: spared}
 	}
-	now := time.Now()
+	now := r.time()
 	f.holds = 0
 	f.record(r.err, now)
 	if is(r.err, ErrKeyReuse) && !r.entered {
 		return s.die(ctx, e, ReasonPermanent, now)
 	}
-	wait, again_, reason := s.next(f, r.err, now)
+	wait, again_, reason := s.next(f, r, now)
 	if again_ {
 		return verdict{ending: again, wait: wait}
 	}
 	return s.die(ctx, e, reason, now)
+}
+
+// spares reports whether the breaker spares e its attempt. It sees a batch once.
+func (s *Subscription) spares(e *entry, r result) bool {
+	b := s.queue.gate.breaker
+	switch {
+	case b == nil || !b.counts(r.err):
+		return false
+	case r.of == nil:
+		return s.queue.failed(e, r.err, asked(r.err))
+	case !r.of.counted:
+		r.of.counted = true
+		r.of.spared = s.queue.failed(e, r.err, asked(r.err))
+	}
+	return r.of.spared
+}
+
+func (r result) time() time.Time {
+	if r.of != nil {
+		return r.of.now
+	}
+	return time.Now()
+}
+
+func (r result) random() float64 {
+	if r.of != nil {
+		return r.of.random
+	}
+	return rand.Float64()
 }
 
 // giveUp ends a delivery whose failure could not even be judged.

@@ -14,6 +14,7 @@
 //     ([WithBreaker]) instead of turning events into dead letters, and what follows a dead letter of its key
 //     can wait for it ([WithParking]).
 //   - Memory is bounded by the options, and a handler that publishes never waits for a queue.
+//   - A handler may take many events in one call ([SubscribeBatch]); each has its own outcome all the same.
 //   - Shutdown lets what was accepted settle, with what handlers publish meanwhile, and names what it
 //     could not wait for.
 //   - With a journal ([WithJournal]) Publish returns when events are stored, and subscriptions go on where they

@@ -10,6 +10,9 @@ func (q *queue) refuse(outside, inside error) {
 	defer q.mu.Unlock()
 	defer q.reckon()
 	q.outside = outside
+	if q.batching != nil {
+		q.work.Broadcast() // what has come is a batch now
+	}
 	if inside != nil {
 		q.inside = inside
 		q.work.Broadcast() // the workers may go when all is done
@@ -86,6 +89,9 @@ func (q *queue) stop() {
 	defer q.mu.Unlock()
 	q.watchdog.stop()
 	q.gate.stop()
+	if bt := q.batching; bt != nil && bt.timer != nil {
+		bt.timer.Stop()
+	}
 	q.news.over = true
 }
 

@@ -9,6 +9,8 @@ type entry struct {
 
 	state   state
 	reports uint8  // times the watchdog has named it
+	led     bool   // it runs in a batch, behind the one that the watchdog looks at
+	most    int32  // deliveries in a batch with it; 0: as many as there may be
 	seen    int64  // when the watchdog first saw it run, Unix ns
 	share   *share // nil unless WithFairShare
 	lane    *lane
@@ -31,6 +33,7 @@ type rare struct {
 	claim *claim      // if there is WithFairShare
 
 	position int64         // in the journal, if it comes from there
+	came     int64         // from there, Unix ns, if it is for a batch
 	crashes  int           // deaths of a process in a row that it was in flight at
 	progress *Progress     // made before the process died; nil once it has been taken up
 	ran      chan struct{} // closed when it has run, if it was recalled meanwhile; guarded by the queue's lock

@@ -130,7 +130,11 @@ func (f *feed) take(ctx context.Context, e Entry) bool {
 		return true
 	}
 	f.use(1)
-	w, err := f.s.offer(parcel{env: e.Envelope, rare: &rare{position: e.Position, crashes: e.Crashes, progress: e.Progress}}, false)
+	r := &rare{position: e.Position, crashes: e.Crashes, progress: e.Progress}
+	if f.s.queue.batching != nil {
+		r.came = time.Now().UnixNano()
+	}
+	w, err := f.s.offer(parcel{env: e.Envelope, rare: r}, false)
 	if w != nil { // what is redelivered has taken the room
 		err = f.s.queue.await(ctx, w, time.NewTimer(math.MaxInt64))
 	}

@@ -83,7 +83,11 @@ func (q *queue) roomWith(coming int) int {
 	if q.staff != nil || q.outside != nil || len(q.room) > 0 || q.shares != nil {
 		return 0
 	}
-	return max(0, q.limit-q.stats.Queued-q.stats.Waiting+q.resting()-len(q.staged)-coming)
+	room := max(0, q.limit-q.stats.Queued-q.stats.Waiting+q.resting()-len(q.staged)-coming)
+	if q.batching != nil {
+		return q.quiet(room, coming)
+	}
+	return room
 }
 
 // pending is how many deliveries have been accepted and stand in no lane yet.

@@ -22,6 +22,7 @@ const (
 	laneReady
 	laneRunning
 	laneWaiting
+	laneLent    // its first deliveries are out, as a part of a batch, and do not stand in it
 	laneBlocked // its first delivery ought to be parked, and the parking is full
 )
 

@@ -9,11 +9,12 @@ import (
 )
 
 // meter makes a bus's measurements. Counters and gauges are the bus's own account, read when somebody asks
-// for them; only the two histograms are recorded as things happen, with the attempt's context, so that their
+// for them; only the histograms are recorded as things happen, with the attempt's context, so that their
 // exemplars lead to its trace. All attributes are names known from wiring, or outcomes, or Go types of errors.
 type meter struct {
 	duration metric.Float64Histogram
 	queued   metric.Float64Histogram
+	batch    metric.Int64Histogram
 }
 
 // measured is what a measurement of a subscription is about.
@@ -42,7 +43,7 @@ var counters = []struct {
 	{"jitney.deliveries.filtered", "{event}", "Events that a filter has kept out.", "", func(s Stats) uint64 { return s.Filtered }},
 	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
 	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
-	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and, thanks to the breaker, were not used up.", "", func(s Stats) uint64 { return s.Spared }},
+	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and were not used up: thanks to the breaker, or in a batch that failed as a whole.", "", func(s Stats) uint64 { return s.Spared }},
 	{"jitney.attempts.late", "{attempt}", "Attempts that succeeded after their timeout.", "", func(s Stats) uint64 { return s.Late }},
 	{"jitney.breaker.opened", "{time}", "Times that the breaker has opened.", "", func(s Stats) uint64 { return s.Opened }},
 	{"jitney.store.errors", "{error}", "Failures of the dead-letter store or the inbox.", "", func(s Stats) uint64 { return s.StoreErrors }},
@@ -96,6 +97,8 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 		metric.WithDescription("How long attempts took, by outcome."), metric.WithExplicitBucketBoundaries(buckets...))
 	mt.queued, _ = m.Float64Histogram("jitney.queue.time", metric.WithUnit("s"),
 		metric.WithDescription("How long deliveries waited for their first attempt."), metric.WithExplicitBucketBoundaries(buckets...))
+	mt.batch, _ = m.Int64Histogram("jitney.batch.size", metric.WithUnit("{event}"),
+		metric.WithDescription("Events in a batch."), metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500))
 	var all []metric.Observable
 	count := make(map[string]metric.Int64ObservableCounter)
 	for _, c := range counters {

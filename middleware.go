@@ -17,6 +17,8 @@ type Handler func(ctx context.Context, e Event) error
 // and around all of it retry, and around that dead letters. Only the order of middlewares among
 // themselves is free: the first one given is the outermost.
 //
+// For SubscribeBatch it is called once per batch, with a [Batch].
+//
 // A middleware that returns without calling next has handled the attempt itself: nil settles the
 // delivery. It may pass on another event of the same type, and a context derived from its own. It must
 // not call next twice in an attempt (ErrCalledTwice) nor after it has returned (ErrForeignContext).
@@ -85,7 +87,10 @@ func (s *Subscription) chain(h Handler, own []Middleware) Handler {
 		return h // nothing is around it but call's barrier
 	}
 	h = s.guard(h)
-	if s.inbox != nil {
+	switch {
+	case s.inbox != nil && s.queue.batching != nil:
+		h = s.deduplicateBatch(h)
+	case s.inbox != nil:
 		h = s.deduplicate(h)
 	}
 	if s.timeout > 0 {

@@ -84,6 +84,7 @@ type rigSub struct {
 	policy  jitney.Overflow
 	gone    bool
 	strict  bool           // parks behind dead letters
+	batch   int            // events in a batch; 0: its handler takes one
 	dead    map[string]int // by key, if strict: the event whose letter holds the key back
 	running map[string]bool
 	lane    func(key string) string
@@ -183,20 +184,21 @@ func rigDo(does int, inPublisher bool) error {
 func (m *rigModel) begin(s *rigSub, id rigID, d *jitney.Delivery) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	first := !m.begun[id]
 	m.begun[id] = true
 	if id.round > 0 {
 		assert.True(m, m.stored(s.name, d), "seed %d: %v has lost its letter before it succeeded", m.seed, id)
 	}
 	if n, held := s.dead[d.Key]; held && s.strict {
-		assert.True(m, n == id.n && id.round > 0, "seed %d: %v overtakes the letter of %d", m.seed, id, n)
+		assert.True(m, (n == id.n || s.batch > 0) && id.round > 0, "seed %d: %v overtakes the letter of %d", m.seed, id, n)
 	}
 	lane := s.lane(d.Key)
-	if !s.sync {
+	if !s.sync && s.batch == 0 {
 		assert.False(m, s.running[lane], "seed %d: %v overlaps in its lane", m.seed, id)
 		s.running[lane] = true
 	}
 	assert.Equal(m, m.calls[id]+1, d.Attempt, "seed %d: attempt of %v", m.seed, id)
-	if d.Attempt == 1 && id.round == 0 && d.Hops == 0 {
+	if first && id.round == 0 && d.Hops == 0 {
 		assert.Greater(m, id.n, s.last[lane], "seed %d: order of %v", m.seed, id)
 		s.last[lane] = id.n
 	}
@@ -220,7 +222,7 @@ func (m *rigModel) end(s *rigSub, id rigID, d *jitney.Delivery, cut error) {
 	if attempts, last := m.whole(id); m.calls[id] == attempts {
 		n, held := s.dead[d.Key]
 		switch {
-		case last > rigSkip && id.round == 0:
+		case last > rigSkip && id.round == 0 && !held:
 			s.dead[d.Key] = id.n
 		case last <= rigSkip && held && n == id.n:
 			delete(s.dead, d.Key)
@@ -305,6 +307,9 @@ func (m *rigModel) subscribe() {
 		running: map[string]bool{}, last: map[string]int{}, lane: func(string) string { return "" },
 		dead: map[string]int{}, strict: rng.IntN(3) == 0,
 	}
+	if !s.sync && rng.IntN(3) == 0 {
+		s.batch = []int{1, 2, 5, 100}[rng.IntN(4)]
+	}
 	buffer, reserve := []int{1, 4, 1000}[rng.IntN(3)], []int{0, 2, 1000}[rng.IntN(3)]
 	opts := []jitney.SubscribeOption{
 		jitney.WithBuffer(buffer), jitney.WithReserve(reserve),
@@ -315,7 +320,11 @@ func (m *rigModel) subscribe() {
 		opts = append(opts, jitney.WithWorkers(workers))
 		s.lane = func(key string) string { return key }
 	}
+	if s.batch > 0 {
+		opts = append(opts, jitney.WithBatch(s.batch, []time.Duration{0, 7 * time.Millisecond, time.Second}[rng.IntN(3)]))
+	}
 	switch {
+	case s.batch > 0:
 	case s.sync:
 		opts = append(opts, jitney.WithSync())
 		s.strict = false
@@ -333,11 +342,14 @@ func (m *rigModel) subscribe() {
 		s.lane = func(key string) string { return key } // what is parked is overtaken by other keys
 	}
 	h := m.handler(s)
-	switch rng.IntN(3) {
-	case 0:
+	switch kind := rng.IntN(3); {
+	case s.batch > 0:
+		s.wants = [2]bool{true, true}
+		s.Subscription = jitney.SubscribeBatch(m.bus, s.name, m.batchHandler(s), opts...)
+	case kind == 0:
 		s.wants = [2]bool{true, false}
 		s.Subscription = jitney.Subscribe(m.bus, s.name, func(ctx context.Context, e rigOne) error { return h(ctx, e) }, opts...)
-	case 1:
+	case kind == 1:
 		s.wants = [2]bool{false, true}
 		s.Subscription = jitney.Subscribe(m.bus, s.name, func(ctx context.Context, e rigTwo) error { return h(ctx, e) }, opts...)
 	default:

@@ -50,6 +50,9 @@ type subscribeConfig struct {
 	buffer      int
 	reserve     int
 	overflow    Overflow
+	batches     bool
+	batch       int
+	batchWait   time.Duration
 	workers     int
 	sync        bool
 	answers     bool
@@ -86,7 +89,7 @@ func newBusConfig(opts []Option) busConfig {
 }
 
 func newSubscribeConfig(defaults, opts []SubscribeOption) subscribeConfig {
-	c := subscribeConfig{buffer: 1024, reserve: 65536, slow: 5 * time.Second}
+	c := subscribeConfig{buffer: 1024, reserve: 65536, slow: 5 * time.Second, batch: 100, batchWait: 100 * time.Millisecond}
 	for _, o := range defaults {
 		o.applySubscription(&c)
 	}
@@ -267,6 +270,14 @@ func WithOverflow(o Overflow) SubscribeOption {
 func WithWorkers(n int) SubscribeOption {
 	mustBe("WithWorkers", n > 0, n)
 	return subscribeOption(func(c *subscribeConfig) { c.workers = n })
+}
+
+// WithBatch has a batch of SubscribeBatch begin when n events are there, or the first of them has waited for d. With 0 for
+// d it is what has come while the handler was busy. It has no effect on Subscribe. Default 100 events, 100 ms.
+func WithBatch(n int, d time.Duration) SubscribeOption {
+	mustBe("WithBatch", n > 0, n)
+	mustBe("WithBatch", d >= 0, d)
+	return subscribeOption(func(c *subscribeConfig) { c.batch, c.batchWait = n, d })
 }
 
 // WithSync makes the handler run in its publisher's goroutine, within the publisher's context: Publish

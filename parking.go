@@ -133,7 +133,7 @@ func (q *queue) divert(l *lane) bool {
 // waited for.
 func (q *queue) stand(e *entry, v verdict) {
 	switch {
-	case v.ending == dead && e.again() == nil:
+	case v.ending == dead && e.again() == nil && q.parking.byKey[parkKeyOf(e)] == nil: // another of its batch may hold it back
 		q.parking.add(&park{letter: e.file.letter.ID, key: parkKeyOf(e), since: e.file.letter.Time})
 	case v.ending != dead && e.again() != nil:
 		q.release(e.again().letter.ID)

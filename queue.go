@@ -43,10 +43,11 @@ type queue struct {
 	halted          bool  // workers take no more
 	watchdog        watchdog
 
-	gate    gate    // whether deliveries may start
-	parking parking // deliveries behind a dead letter of their key
-	shares  *shares // nil unless WithFairShare
-	news    news    // what is to be told once the lock is free
+	gate     gate      // whether deliveries may start
+	parking  parking   // deliveries behind a dead letter of their key
+	shares   *shares   // nil unless WithFairShare
+	batching *batching // nil unless it hands over batches
+	news     news      // what is to be told once the lock is free
 }
 
 // init makes q usable. workers is 0 for a single lane.
@@ -212,7 +213,7 @@ func (q *queue) settleLocked(e *entry, v verdict) {
 	} else {
 		q.stats.Waiting-- // a publisher that gave up between two attempts
 	}
-	if q.gate.breaker != nil {
+	if q.gate.breaker != nil && !v.mute {
 		q.observe(e, v)
 	}
 	if (q.gate.paused || q.parking.blocked != nil || q.kept > 0) && q.idle() {

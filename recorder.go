@@ -28,7 +28,7 @@ type Attempted struct {
 	// Error is the text of what went wrong, at most 4 KiB; "" if nothing did.
 	Error string
 	// Outcome is "handled", "skipped" or "dead"; or the delivery goes on: "retry" after Wait, "held" for Wait because
-	// the inbox or the letter store did not work, "spared" until the breaker closes, "recalled" by the journal for
+	// the inbox or the letter store did not work, "spared" until the breaker closes or in a smaller batch, "untried" by its batch's handler, "recalled" by the journal for
 	// another process; "interrupted" says that Shutdown or Close will name it. Without an attempt, "refused" says that
 	// the subscriber did not accept it, and "dropped" that its queue was full.
 	Outcome string

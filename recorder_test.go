@@ -182,3 +182,28 @@ func TestARecordersPanicsHurtNobodyAndAllAreTold(t *testing.T) {
 	assert.Equal(t, []string{`test.fact by "" to any`, "any 1 handled"}, w.lines)
 	assert.Panics(t, func() { jitney.WithRecorder(nil) })
 }
+
+func TestARecorderIsToldOfEachEventOfABatch(t *testing.T) {
+	w := &witness{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		jitney.SubscribeBatch(b, "batches", func(ctx context.Context, batch []fact) error {
+			time.Sleep(3 * time.Millisecond)
+			if jitney.Deliveries(ctx)[len(batch)-1].Attempt == 1 {
+				return &jitney.BatchError{Errs: []error{nil, jitney.Permanent(errBoom), jitney.RetryAfter(time.Second, errBoom)}}
+			}
+			return nil
+		}, jitney.WithBatch(3, time.Minute), jitney.WithRetry(jitney.Retry{Attempts: 2}), jitney.WithDeadLetters(&jitney.MemoryDeadLetters{}))
+		for n := range 3 {
+			require.NoError(t, b.Publish(t.Context(), fact{N: n}))
+		}
+		require.NoError(t, b.Flush(t.Context()))
+	}, jitney.WithRecorder(w))
+	assert.Equal(t, []string{
+		"test.fact by \"\" to batches", "test.fact by \"\" to batches", "test.fact by \"\" to batches",
+		"batches 1 handled", "batches 1 dead, permanent, boom", "batches 1 retry, boom", "batches 2 handled",
+	}, w.lines)
+	for _, a := range w.all {
+		assert.False(t, a.Began.IsZero())
+		assert.Equal(t, 3*time.Millisecond, a.Took)
+	}
+}

@@ -156,9 +156,9 @@ func asked(err error) time.Duration {
 	return 0
 }
 
-// next decides on a delivery that has failed with err.
-func (s *Subscription) next(f *file, err error, now time.Time) (wait time.Duration, again bool, reason string) {
-	st := steering(err)
+// next decides on a delivery that has failed, as r says.
+func (s *Subscription) next(f *file, r result, now time.Time) (wait time.Duration, again bool, reason string) {
+	st := steering(r.err)
 	if st != nil && st.way == wayPermanent {
 		return 0, false, ReasonPermanent
 	}
@@ -175,6 +175,6 @@ func (s *Subscription) next(f *file, err error, now time.Time) (wait time.Durati
 		_, again = s.retry.Next(f.attempts, elapsed+min(st.wait, math.MaxInt64-elapsed), 0)
 		return st.wait, again, ReasonExhausted
 	}
-	wait, again = s.retry.Next(f.attempts, elapsed, s.random())
+	wait, again = s.retry.Next(f.attempts, elapsed, r.random())
 	return max(wait, 0), again, ReasonExhausted
 }

@@ -40,7 +40,7 @@ const (
 )
 
 var outcomes = [...]string{
-	handled: "handled", skipped: "skipped", dead: "dead", again: "retry", held: "held", spared: "spared", recalled: "recalled", failed: "failed", interrupted: "interrupted",
+	handled: "handled", skipped: "skipped", dead: "dead", again: "retry", held: "held", spared: "spared", untried: "untried", recalled: "recalled", failed: "failed", interrupted: "interrupted",
 }
 
 func (end ending) String() string { return outcomes[end] }

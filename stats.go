@@ -25,7 +25,7 @@ type Stats struct {
 
 	Duplicates  uint64 // the part of Skipped that the inbox knew
 	Retried     uint64 // attempts that failed and were followed by another
-	Spared      uint64 // attempts that failed and, thanks to the breaker, were not used up
+	Spared      uint64 // attempts that failed and were not used up: thanks to the breaker, or in a batch that failed as a whole
 	Opened      uint64 // times that the breaker has opened, after a failed try as well
 	Late        uint64 // the part of Handled that succeeded after its timeout
 	Filtered    uint64 // events that a filter has kept out: no deliveries

@@ -97,6 +97,9 @@ func subscribe(b *Bus, name string, want reflect.Type, h Handler, opts []Subscri
 		s.queue.overflow = Block
 		s.feed = newFeed(s, c.from, c.effects)
 	}
+	if c.batches {
+		s.queue.batching = &batching{most: c.batch, wait: c.batchWait, hurry: &b.flushing}
+	}
 	s.queue.init(c.workers)
 	s.handle = s.chain(h, c.middlewares)
 	s.start(max(c.workers, 1))
@@ -159,6 +162,12 @@ func (s *Subscription) check(c *subscribeConfig) (eventName string, err error) {
 	if c.parking > 0 && !c.sync && c.letters == nil {
 		return "", errors.New("WithParking without WithDeadLetters: nobody could let go what is parked")
 	}
+	switch {
+	case c.batches && c.sync:
+		return "", errors.New("SubscribeBatch WithSync: a publisher's goroutine has one event to handle, not a batch")
+	case c.batches && c.fair != nil:
+		return "", errors.New("SubscribeBatch WithFairShare: a batch is of all shares at once")
+	}
 	for _, f := range c.filters {
 		if err := f.fits(s.want); err != nil {
 			return "", err
@@ -184,7 +193,11 @@ func (s *Subscription) start(workers int) {
 			s.workers.Add(int32(workers)) // somebody may be telling news already
 			s.goroutines.Add(workers)
 			for range workers {
-				go s.work(nil, nil)
+				if s.queue.batching != nil {
+					go s.workBatches(&batch{}, nil)
+				} else {
+					go s.work(nil, nil)
+				}
 			}
 		}
 		s.queue.reckon()

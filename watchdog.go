@@ -91,6 +91,9 @@ func (q *queue) inspect(now int64) []finding {
 		if e.seen == 0 {
 			e.seen = now
 		}
+		if e.led {
+			continue
+		}
 		if first == nil {
 			first = e.env
 		}

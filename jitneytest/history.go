@@ -56,6 +56,8 @@ type attempt struct {
 	number     int
 	again      int // redeliveries
 	start, end int // end is 0 while it runs
+	call       int // of the handler, which several have in common if it takes batches
+	batch      bool
 	ok         bool
 }
 
@@ -114,22 +116,30 @@ func (h *History) hook(ctx context.Context, env *jitney.Envelope) error {
 
 func (h *History) middleware(next jitney.Handler) jitney.Handler {
 	return func(ctx context.Context, e jitney.Event) (err error) {
-		a := h.begin(jitney.FromContext(ctx))
+		_, batch := e.(jitney.Batch)
+		all := h.begin(jitney.Deliveries(ctx), batch)
 		returned := false
-		defer func() { h.finish(a, returned && err == nil) }()
+		defer func() {
+			for i, a := range all {
+				h.finish(a, returned && handled(err, i))
+			}
+		}()
 		err = next(ctx, e)
 		returned = true
 		return err
 	}
 }
 
-func (h *History) begin(d *jitney.Delivery) *attempt {
+func (h *History) begin(list []*jitney.Delivery, batch bool) (all []*attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.tick++
-	a := &attempt{env: d.Envelope, subscriber: d.Subscriber, number: d.Attempt, again: d.Redeliveries, start: h.tick}
-	h.deliveries = append(h.deliveries, a)
-	return a
+	call := h.tick + 1
+	for _, d := range list {
+		h.tick++
+		all = append(all, &attempt{env: d.Envelope, subscriber: d.Subscriber, number: d.Attempt, again: d.Redeliveries, start: h.tick, call: call, batch: batch})
+	}
+	h.deliveries = append(h.deliveries, all...)
+	return all
 }
 
 func (h *History) finish(a *attempt, ok bool) {
@@ -201,6 +211,7 @@ func (h *History) lanes(byID map[uuid.UUID]*publication) (found []Anomaly) {
 		publisher string
 	}
 	last := make(map[lane]*attempt)
+	begun := make(map[place]bool)
 	latest := make(map[source]int)
 	sorted := slices.SortedFunc(slices.Values(h.deliveries), func(a, b *attempt) int { return cmp.Compare(a.start, b.start) })
 	for _, a := range sorted {
@@ -208,14 +219,15 @@ func (h *History) lanes(byID map[uuid.UUID]*publication) (found []Anomaly) {
 		report := func(kind string) { found = append(found, Anomaly{kind, a.subscriber, a.env.ID}) }
 		before := last[at]
 		last[at] = a
-		if before != nil && (before.end == 0 || a.start < before.end) {
+		if before != nil && (before.call == 0 || before.call != a.call) && (before.end == 0 || a.start < before.end) {
 			report(Overlap)
 		}
-		if a.number > 1 && (before == nil || before.env.ID != a.env.ID || before.number != a.number-1) {
+		if a.number > 1 && !a.batch && (before == nil || before.env.ID != a.env.ID || before.number != a.number-1) {
 			report(NotContiguous)
 		}
-		p := byID[a.env.ID]
-		if p == nil || p.publisher == "" || a.number > 1 || a.again > 0 {
+		p, again := byID[a.env.ID], begun[place{a.subscriber, a.env.ID}] && a.batch // its batch has failed, say
+		begun[place{a.subscriber, a.env.ID}] = true
+		if p == nil || p.publisher == "" || a.number > 1 || a.again > 0 || again {
 			continue
 		}
 		from := source{at, p.publisher}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -55,6 +56,27 @@ func TestHistoryOfABusThatRetriesHasNoAnomaly(t *testing.T) {
 		require.NoError(t, h.Publish(t.Context(), b, "p", happened{n}))
 	}
 	flush(t, b)
+	assert.Empty(t, h.Check(func(*jitney.Envelope) []string { return []string{"s"} }))
+	assert.Len(t, h.deliveries, 40)
+}
+
+func TestHelpersKnowBatches(t *testing.T) {
+	var h History
+	b := New(t, append(h.Options(), Immutable(t))...)
+	jitney.SubscribeBatch(b, "s", func(ctx context.Context, list []happened) error {
+		errs := make([]error, len(list))
+		for i, d := range jitney.Deliveries(ctx) {
+			if list[i].N%3 == 0 && d.Attempt == 1 {
+				errs[i] = errors.New("not yet")
+			}
+		}
+		return &jitney.BatchError{Errs: errs}
+	}, jitney.WithRetry(jitney.Retry{Attempts: 3, Base: 1}), jitney.WithBatch(10, time.Hour))
+	handled := Handled[happened](t, b, "s")
+	for n := range 30 {
+		require.NoError(t, h.Publish(t.Context(), b, "p", happened{n}))
+	}
+	assert.Len(t, handled.Flush(), 30)
 	assert.Empty(t, h.Check(func(*jitney.Envelope) []string { return []string{"s"} }))
 	assert.Len(t, h.deliveries, 40)
 }

@@ -30,14 +30,20 @@ type changes struct {
 
 func (c *changes) middleware(next jitney.Handler) jitney.Handler {
 	return func(ctx context.Context, e jitney.Event) error {
-		d := jitney.FromContext(ctx)
-		c.compare(d, "was changed before it reached")
-		defer c.compare(d, "was changed while it was handled by")
+		all := jitney.Deliveries(ctx)
+		c.compare(all, "was changed before it reached")
+		defer c.compare(all, "was changed while it was handled by")
 		return next(ctx, e)
 	}
 }
 
-func (c *changes) compare(d *jitney.Delivery, what string) {
+func (c *changes) compare(all []*jitney.Delivery, what string) {
+	for _, d := range all {
+		c.compareOne(d, what)
+	}
+}
+
+func (c *changes) compareOne(d *jitney.Delivery, what string) {
 	p := printer{seed: c.seed, seen: make(map[uintptr]bool)}
 	now := p.of(reflect.ValueOf(d.Event))
 	c.mu.Lock()

@@ -10,6 +10,7 @@ package jitneytest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -101,11 +102,19 @@ func hubOf(t testing.TB, b *jitney.Bus) *hub {
 func (h *hub) middleware(next jitney.Handler) jitney.Handler {
 	return func(ctx context.Context, e jitney.Event) error {
 		err := next(ctx, e)
-		if err == nil {
-			h.note(jitney.FromContext(ctx))
+		for i, d := range jitney.Deliveries(ctx) {
+			if handled(err, i) {
+				h.note(d)
+			}
 		}
 		return err
 	}
+}
+
+// handled reports whether an attempt that returned err has handled the i-th event of its batch, or its only one.
+func handled(err error, i int) bool {
+	some, partly := errors.AsType[*jitney.BatchError](err)
+	return err == nil || partly && i < len(some.Errs) && some.Errs[i] == nil
 }
 
 func (h *hub) note(d *jitney.Delivery) {

@@ -12,7 +12,7 @@ import (
 
 // Logging writes a line to logger after each attempt: at debug level when it succeeded, at warn level when
 // it failed. The line names subscriber, event type, id, correlation id and attempt, and how long it took;
-// it shows neither payload nor key. A nil logger stands for slog.Default(), as it is at each line.
+// it shows neither payload nor key. For a batch it names one delivery (see jitney.Deliveries) and how many there are. A nil logger stands for slog.Default(), as it is at each line.
 //
 // An attempt that panics in a middleware further in, or ends its goroutine, is logged as one that did not
 // return.
@@ -26,7 +26,8 @@ func Logging(logger *slog.Logger) jitney.Middleware {
 			begin := time.Now()
 			returned := false
 			var err error
-			defer func() { logAttempt(ctx, l, time.Since(begin), err, returned) }()
+			batch, _ := e.(jitney.Batch)
+			defer func() { logAttempt(ctx, l, time.Since(begin), len(batch), err, returned) }()
 			err = next(ctx, e)
 			returned = true
 			return err
@@ -34,7 +35,7 @@ func Logging(logger *slog.Logger) jitney.Middleware {
 	}
 }
 
-func logAttempt(ctx context.Context, l *slog.Logger, took time.Duration, err error, returned bool) {
+func logAttempt(ctx context.Context, l *slog.Logger, took time.Duration, batch int, err error, returned bool) {
 	d := jitney.FromContext(ctx)
 	level, outcome := slog.LevelDebug, "succeeded"
 	switch {
@@ -46,6 +47,9 @@ func logAttempt(ctx context.Context, l *slog.Logger, took time.Duration, err err
 	attrs := []slog.Attr{
 		slog.String("subscriber", d.Subscriber), slog.Any("event", d.Envelope),
 		slog.Int("attempt", d.Attempt), slog.Duration("took", took), slog.String("outcome", outcome),
+	}
+	if batch > 0 {
+		attrs = append(attrs, slog.Int("batch", batch))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))

@@ -26,6 +26,7 @@ var (
 
 func charge(context.Context, string, int64) error            { return nil }
 func ship(context.Context, orders.Placed) error              { return nil }
+func insert(context.Context, []orders.Placed) error          { return nil }
 func (provider) Charge(context.Context, string, int64) error { return nil }
 
 type provider struct{}
@@ -203,4 +204,11 @@ func Why() {
 	flow, known := recorder.Flow("invoice-7") // its correlation; or FlowOf an event's ID
 	fmt.Print(flow)                           // or flow.Mermaid()
 	fmt.Println(known)
+}
+
+// Batches is a projection.
+func Batches(b *jitney.Bus) {
+	jitney.SubscribeBatch(b, "projection", func(ctx context.Context, batch []orders.Placed) error {
+		return insert(ctx, batch)
+	}, jitney.WithBatch(500, 100*time.Millisecond)) // that many are there, or the first has waited so long
 }

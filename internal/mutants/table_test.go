@@ -174,4 +174,20 @@ var mutants = []mutant{
 	{"map-charts-what-it-is-told", []edit{{"flowmap/mermaid.go", "if r < 0x80 && !plain(r) {", "if r < 0 {"}}, "^TestNamesAreHarmlessInAChart$"},
 	{"flow-takes-what-looks-alike", []edit{{"sqljournal/flow.go", "case e.Envelope.CorrelationID() == correlation:", "default:"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
 	{"flow-pattern-not-escaped", []edit{{"sqljournal/flow.go", `.Replace(string(text))`, `.Replace("")+string(text)`}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
+
+	// Batches.
+	{"batch-not-recorded", []edit{{"batch_deliver.go", "\t\t\ts.toldOf(b, i, number, v)\n", "\t\t\t_ = number\n"}}, "^TestARecorderIsToldOfEachEventOfABatch$"},
+	{"batch-blames-all", []edit{{"batch_deliver.go", "b.halve = len(b.entries) > 1 &&", "b.halve = false &&"}}, "^TestAPoisonedEventDiesAlone$"},
+	{"batch-never-halved", []edit{{"batch_deliver.go", "e.most = int32(len(b.entries) / 2)", "e.most = 1"}}, "^TestAPoisonedEventDiesAlone$"},
+	{"short-batch-error-handles-the-rest", []edit{{"batch.go", "\t\terrs = append(errs, ErrNotTried)\n", "\t\terrs = append(errs, nil)\n"}}, "^TestABatchErrorThatEndsEarlyLeavesTheRestForLater$"},
+	{"batch-comes-back-in-disorder", []edit{{"batch_queue.go", "for i, e := range slices.Backward(b.entries) {", "for i, e := range b.entries {"}, {"batch_queue.go", "\t\"slices\"\n", ""}}, "^TestABatchErrorThatEndsEarlyLeavesTheRestForLater$"},
+	{"flush-waits-for-a-full-batch", []edit{{"batch_queue.go", "bt.hurry.Load() > 0", "bt.hurry.Load() > 1<<20"}}, "^TestFlushAndShutdownAndCloseDoNotWaitForABatchToFill$"},
+	{"shutdown-waits-for-a-full-batch", []edit{{"ending.go", "\t\tq.work.Broadcast() // what has come is a batch now\n", ""}}, "^TestFlushAndShutdownAndCloseDoNotWaitForABatchToFill$"},
+	{"full-queue-waits-for-a-full-batch", []edit{{"batch_queue.go", "min(q.batching.most, q.limit)", "q.batching.most"}, {"batch_queue.go", ", len(q.room) > 0, q.held() >= q.limit:", ":"}}, "^TestAFullQueueIsABatch$"},
+	{"nobody-called-for-the-last-of-a-batch", []edit{{"batch_queue.go", "max(0, q.atMost()-1-q.batching.have-coming)", "max(0, q.atMost()-q.batching.have-coming)"}}, "^TestABatchBeginsWhenItIsFull$"},
+	{"breaker-sees-each-of-a-batch", []edit{{"batch_deliver.go", "b.counted = b.counted || e.most > 0", "b.counted = b.counted && e.most > 0"}}, "^TestABreakerSeesABatchOnce$"},
+	{"inbox-keeps-marks-beside-a-failure", []edit{{"batch_inbox.go", "\t\t\treturn errUndone\n", "\t\t\treturn nil\n"}}, "^TestAnInboxMarksABatchOrNothing$"},
+	{"second-death-of-a-batch-parks", []edit{{"parking.go", " && q.parking.byKey[parkKeyOf(e)] == nil:", ":"}}, "^TestTwoDeathsOfAKeyInABatchHaveOneParking$"},
+	{"each-of-a-slow-batch-is-named", []edit{{"watchdog.go", "\t\tif e.led {\n\t\t\tcontinue\n\t\t}\n", ""}}, "^TestTheWatchdogNamesABatchOnce$"},
+	{"batch-caused-by-its-first", []edit{{"batch.go", "return a.env.Hops - b.env.Hops })}", "return 0 })}"}}, "^TestABatchKnowsItsDeliveries$"},
 }

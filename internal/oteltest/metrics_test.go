@@ -107,6 +107,7 @@ func TestEachMetricIsInTheREADME(t *testing.T) {
 	}
 	r := newRig(sdktrace.NeverSample())
 	_ = busy(t, r)
+	batched(t, r)
 	measured := make(map[string]string)
 	for name, m := range r.metrics(t) {
 		measured[name] = m.Unit + " " + kind(m)
@@ -120,7 +121,7 @@ func kind(m metricdata.Metrics) string {
 	switch m.Data.(type) {
 	case metricdata.Sum[int64]:
 		return "counter"
-	case metricdata.Histogram[float64]:
+	case metricdata.Histogram[float64], metricdata.Histogram[int64]:
 		return "histogram"
 	}
 	return "gauge"
