@@ -91,7 +91,7 @@ func (s *Subscription) attemptBatch(parent context.Context, b *batch) {
 		}
 		events[i], scopes[i] = e.env.Event, c
 	}
-	lead := newRoster(nil, scopes)
+	lead := newRoster(parent, scopes)
 	lead.Context = lead.lead
 	defer func() {
 		for _, c := range scopes {

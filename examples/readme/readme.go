@@ -26,7 +26,7 @@ var (
 
 func charge(context.Context, string, int64) error            { return nil }
 func ship(context.Context, orders.Placed) error              { return nil }
-func insert(context.Context, []orders.Placed) error          { return nil }
+func insert(context.Context, string, []orders.Placed) error  { return nil }
 func (provider) Charge(context.Context, string, int64) error { return nil }
 
 type provider struct{}
@@ -209,6 +209,6 @@ func Why() {
 // Batches is a projection.
 func Batches(b *jitney.Bus) {
 	jitney.SubscribeBatch(b, "projection", func(ctx context.Context, batch []orders.Placed) error {
-		return insert(ctx, batch)
+		return insert(ctx, "placed", batch)
 	}, jitney.WithBatch(500, 100*time.Millisecond)) // that many are there, or the first has waited so long
 }
