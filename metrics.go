@@ -59,6 +59,7 @@ var busCounters = []struct {
 	{"jitney.events.scheduled", "{event}", "Events taken on for later, by this process.", func(b *Bus) uint64 { return b.schedule.scheduled.Load() }},
 	{"jitney.events.unscheduled", "{event}", "Events for later taken back.", func(b *Bus) uint64 { return b.schedule.unscheduled.Load() }},
 	{"jitney.events.due", "{event}", "Events for later published when they were due.", func(b *Bus) uint64 { return b.schedule.published.Load() }},
+	{"jitney.events.forgotten", "{event}", "Retained events that have given way to those of other keys.", func(b *Bus) uint64 { _, n := b.retention.counts(); return n }},
 	{"jitney.questions.unanswered", "{question}", "Questions of a type that nobody answers.", func(b *Bus) uint64 { return b.unanswered.Load() }},
 	{"jitney.calls.too_late", "{call}", "Calls of Publish, Forward, Ask and Redeliver after the start of Shutdown.", func(b *Bus) uint64 { return b.late.Load() }},
 }
@@ -118,7 +119,9 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 		metric.WithDescription("Events published, by type."))
 	unheard, _ := m.Int64ObservableCounter("jitney.events.unheard", metric.WithUnit("{event}"),
 		metric.WithDescription("Events published that nobody had subscribed to, by type."))
-	all = append(all, letters, publishedEvents, unheard)
+	retained, _ := m.Int64ObservableGauge("jitney.events.retained", metric.WithUnit("{event}"),
+		metric.WithDescription("Events kept for late subscribers."))
+	all = append(all, letters, publishedEvents, unheard, retained)
 	whole := make([]metric.Int64ObservableCounter, len(busCounters))
 	for i, c := range busCounters {
 		whole[i], _ = m.Int64ObservableCounter(c.name, metric.WithUnit(c.unit), metric.WithDescription(c.text))
@@ -143,6 +146,8 @@ func newMeter(b *Bus, m metric.Meter) *meter {
 			o.ObserveInt64(publishedEvents, int64(r.published.Load()), of)
 			o.ObserveInt64(unheard, int64(r.unheard.Load()), of)
 		})
+		kept, _ := b.retention.counts()
+		o.ObserveInt64(retained, int64(kept), metric.WithAttributes(b.attributes()...))
 		for i, c := range busCounters {
 			o.ObserveInt64(whole[i], int64(c.value(b)), metric.WithAttributes(b.attributes()...))
 		}

@@ -55,18 +55,21 @@ func member(b *bytes.Buffer, name, value string) {
 	if b.Len() > 1 {
 		b.WriteByte(',')
 	}
-	b.WriteByte('"')
-	b.WriteString(name)
-	b.WriteString(`":`)
+	b.Write(quoted(name)) // Parse takes names that the specification does not know
+	b.WriteByte(':')
 	if n, err := strconv.ParseInt(value, 10, 32); integers[name] && err == nil && strconv.FormatInt(n, 10) == value {
 		b.WriteString(value)
 		return
 	}
-	text, err := json.Marshal(value)
+	b.Write(quoted(value))
+}
+
+func quoted(s string) []byte {
+	text, err := json.Marshal(s)
 	if err != nil { // it is a string
 		panic(err)
 	}
-	b.Write(text)
+	return text
 }
 
 // Parse reads an event in structured mode. It is strict, for anybody may have written it: what is too large or too
