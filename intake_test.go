@@ -103,9 +103,11 @@ func TestWhatWaitsAgainTakesRoom(t *testing.T) {
 			return nil
 		}, jitney.WithBuffer(10), jitney.WithOverflow(jitney.Reject), jitney.WithRetry(jitney.Retry{Attempts: 2}))
 		publish := func(n int) error { return b.Publish(t.Context(), fact{N: n}) }
+		s.Pause() // so that the worker takes all of them over at once
 		for n := range 10 {
 			require.NoError(t, publish(n))
 		}
+		s.Resume()
 		synctest.Wait() // number 9 is in the handler, and the queue empty
 		require.NoError(t, publish(10))
 		time.Sleep(2 * time.Second)
