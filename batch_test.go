@@ -65,6 +65,87 @@ func upTo(n int) (list []int) {
 	return list
 }
 
+// TestG41Batches: whatever a batch comes to as a whole, each of its events has one outcome, in the order of its key.
+// Handlers fail by event and as a whole, in batches of several keys that would take an hour to fill.
+func TestG41Batches(t *testing.T) {
+	const publishers, keys, events, most = 4, 3, 300, 16
+	letters := &jitney.MemoryDeadLetters{}
+	b := jitney.New(silent, jitney.WithDeadLetters(letters))
+	poisoned := func(f fact) bool { return f.N%29 == 13 }
+	var mu sync.Mutex
+	handled, running := map[string][]int{}, map[string]bool{}
+	failed := map[fact]bool{}
+	s := jitney.SubscribeBatch(b, "s", func(_ context.Context, list []fact) error {
+		mu.Lock()
+		defer mu.Unlock()
+		assert.LessOrEqual(t, len(list), most)
+		of := map[string]bool{}
+		for _, f := range list {
+			of[f.Key] = true
+		}
+		for key := range of {
+			assert.False(t, running[key], "one batch at a time has events of a key")
+			running[key] = true
+		}
+		mu.Unlock()
+		runtime.Gosched()
+		mu.Lock()
+		for key := range of {
+			running[key] = false
+		}
+		if slices.ContainsFunc(list, poisoned) {
+			return errBoom
+		}
+		errs := make([]error, len(list))
+		for i, f := range list {
+			if f.N%17 == 5 && !failed[f] {
+				failed[f] = true // it keeps its place, so nothing after it is done
+				return &jitney.BatchError{Errs: append(errs[:i:i], errBoom)}
+			}
+			handled[f.Key] = append(handled[f.Key], f.From*events+f.N)
+		}
+		return nil
+	}, jitney.WithWorkers(3), jitney.WithBatch(most, time.Hour), jitney.WithRetry(jitney.Retry{Attempts: 2, Base: time.Microsecond}))
+
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for n := range events {
+				assert.NoError(t, b.Publish(t.Context(), fact{Key: fmt.Sprint(n % keys), From: p, N: n}))
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, b.Shutdown(t.Context()), "it waits for no batch to fill")
+
+	dead, err := letters.List(t.Context(), jitney.DeadLetterFilter{})
+	require.NoError(t, err)
+	for _, l := range dead {
+		assert.True(t, poisoned(l.Envelope.Event.(fact)), "%v", l.Envelope.Event)
+	}
+	want, next := map[string]int{}, map[string]int{}
+	for key, list := range handled {
+		for _, id := range list {
+			lane := fmt.Sprint(key, " of ", id/events)
+			assert.GreaterOrEqual(t, id%events, next[lane], "%s: twice, or out of order", lane)
+			next[lane] = id%events + 1
+		}
+	}
+	for n := range events {
+		if !poisoned(fact{N: n}) {
+			want[fmt.Sprint(n%keys)] += publishers
+		}
+	}
+	for key, n := range want {
+		assert.Len(t, handled[key], n)
+	}
+	st := s.Stats()
+	assert.EqualValues(t, len(dead), st.Dead)
+	assert.EqualValues(t, publishers*events, st.Handled+st.Dead)
+	assert.Zero(t, st.Skipped)
+	assert.Zero(t, b.Stats().Unaccounted())
+}
+
 func TestABatchBeginsWhenItIsFull(t *testing.T) {
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		got := newBatches()

@@ -16,7 +16,7 @@ import (
 
 func even(f fact) bool { return f.N%2 == 0 }
 
-func TestFilteredEventsAreCountedAndNoDeliveries(t *testing.T) {
+func TestG43Filters(t *testing.T) {
 	for name, opts := range map[string][]jitney.SubscribeOption{
 		"queue":       nil,
 		"lanes":       {jitney.WithWorkers(2)},

@@ -203,6 +203,13 @@ func WithBaggage(keys ...string) Option {
 	return busOption(func(c *busConfig) { c.baggage = append(c.baggage, keys...) })
 }
 
+// WithRecorder has r told what happens on the bus. Given several times, all of them are. Default none, and then it
+// costs nothing.
+func WithRecorder(r Recorder) Option {
+	mustHave("WithRecorder", r != nil)
+	return busOption(func(c *busConfig) { c.recorders = append(c.recorders, r) })
+}
+
 // WithJournal makes the bus durable: Publish returns when j has stored the events, and subscriptions are fed from j,
 // each from where it was, whatever has happened to the process since. All are durable but those WithSync and
 // WithEphemeral. Default: queues are memory.

@@ -37,13 +37,6 @@ type Attempted struct {
 	Reason string
 }
 
-// WithRecorder has r told what happens on the bus. Given several times, all of them are. Default none, and then it
-// costs nothing.
-func WithRecorder(r Recorder) Option {
-	mustHave("WithRecorder", r != nil)
-	return busOption(func(c *busConfig) { c.recorders = append(c.recorders, r) })
-}
-
 // recorders are those of a bus; nil, and not called, if there are none.
 type recorders []Recorder
 

@@ -44,7 +44,7 @@ func (w *witness) Attempted(a jitney.Attempted) {
 	w.lines, w.all = append(w.lines, line), append(w.all, a)
 }
 
-func TestARecorderIsToldOfEachPublicationAndEachAttempt(t *testing.T) {
+func TestG45WhyItRan(t *testing.T) {
 	w, letters := &witness{}, &jitney.MemoryDeadLetters{}
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		ctx := t.Context()

@@ -75,7 +75,7 @@ func TestARecurringEventIsPublishedAtEachTime(t *testing.T) {
 	})
 }
 
-func TestARecurringEventIsPublishedOnceByAllProcesses(t *testing.T) {
+func TestG42Timetables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := jitneytest.NewMemoryJournal(known())
 		start := func(source string) *jitney.Bus {

@@ -41,6 +41,73 @@ func (*whoIs) EventType() string { return "test.who_is" }
 
 func doubled(_ context.Context, q double) (int, error) { return 2 * q.N, nil }
 
+// TestG40Questions has handlers and others ask at once, while someone listens to everything: each gets the answer to its
+// own question, or its own failure, and nothing of that is an event, comes again, or is left.
+func TestG40Questions(t *testing.T) {
+	const askers, questions = 8, 200
+	letters := &jitney.MemoryDeadLetters{}
+	b := jitney.New(silent, jitney.WithDeadLetters(letters), jitney.WithRetry(jitney.Retry{Attempts: 3}), jitney.WithHopLimit(20))
+	answerer := jitney.Answer(b, "sums", func(_ context.Context, q double) (int, error) {
+		switch {
+		case q.N%7 == 0:
+			return 0, fmt.Errorf("%w: %d", errBoom, q.N)
+		case q.N%11 == 0:
+			panic(fmt.Errorf("%w: %d", errBoom, q.N))
+		}
+		return 2 * q.N, nil
+	})
+	check := func(ctx context.Context, n int) {
+		got, err := jitney.Ask(ctx, b, double{N: n})
+		if n%7 == 0 || n%11 == 0 {
+			assert.ErrorIs(t, err, errBoom)
+			assert.ErrorContains(t, err, "ask test.double of sums: ")
+			assert.ErrorContains(t, err, fmt.Sprintf(": %d", n))
+			return
+		}
+		assert.NoError(t, err)
+		assert.Equal(t, 2*n, got)
+	}
+	all := jitney.Subscribe(b, "all", func(_ context.Context, e jitney.Event) error {
+		assert.IsType(t, fact{}, e, "a question is no event")
+		return nil
+	})
+	jitney.Subscribe(b, "asker", func(ctx context.Context, f fact) error { check(ctx, f.N); return nil }, jitney.WithWorkers(4))
+	jitney.Answer(b, "circle", func(ctx context.Context, q half) (int, error) { return jitney.Ask(ctx, b, q) })
+
+	var wg sync.WaitGroup
+	for range askers {
+		wg.Go(func() {
+			for n := range questions {
+				check(t.Context(), n)
+				assert.NoError(t, b.Publish(t.Context(), fact{Key: fmt.Sprint(n), N: n}))
+			}
+		})
+	}
+	wg.Wait()
+	_, err := jitney.Ask(t.Context(), b, half{})
+	require.ErrorIs(t, err, jitney.ErrHopLimit)
+	assert.ErrorContains(t, err, "asked by circle for test.half")
+	require.NoError(t, b.Shutdown(t.Context()))
+	_, err = jitney.Ask(t.Context(), b, double{N: 1})
+	require.ErrorIs(t, err, jitney.ErrClosed)
+
+	failing := 0
+	for n := range questions {
+		if n%7 == 0 || n%11 == 0 {
+			failing++
+		}
+	}
+	st := answerer.Stats()
+	assert.EqualValues(t, 2*askers*questions, st.Accepted, "once for each time that it was asked")
+	assert.EqualValues(t, 2*askers*failing, st.Failed)
+	assert.Equal(t, st.Accepted, st.Handled+st.Failed)
+	assert.EqualValues(t, askers*questions, all.Stats().Handled)
+	held, err := letters.Count(t.Context(), jitney.DeadLetterFilter{})
+	require.NoError(t, err)
+	assert.Zero(t, held)
+	assert.Zero(t, b.Stats().Unaccounted())
+}
+
 func TestAskReturnsTheAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		s := jitney.Answer(b, "sums", doubled)

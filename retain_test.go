@@ -77,9 +77,9 @@ func TestOnlyWhatIsPublishedIsRetained(t *testing.T) {
 	}, jitney.WithRetained[fact](10), refuse)
 }
 
-// TestStickyIsExact has subscribers come while several publishers count upwards, each under a key of its own. Each
+// TestG44LateSubscribers has subscribers come while several publishers count upwards, each under a key of its own. Each
 // subscriber must see of each key one number and then all that follow.
-func TestStickyIsExact(t *testing.T) {
+func TestG44LateSubscribers(t *testing.T) {
 	const publishers, events, subscribers = 4, 400, 24
 	for name, opts := range map[string][]jitney.SubscribeOption{
 		"queue":    nil,

@@ -101,7 +101,7 @@ var mutants = []mutant{
 	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 0 && len(batch)+len(changes) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},
 	{"inbox-marks-failures", []edit{{"sqljournal/inbox.go", "\t\treturn handle(ctx)\n\t})\n}\n\n// marked", "\t\t_ = handle(ctx)\n\t\treturn nil\n\t})\n}\n\n// marked"}}, "sqljournal/sqlite:^TestG24EffectsOnce$"},
 	{"outbox-without-transaction", []edit{{"sqljournal/append.go", "if tx := j.TxOf(ctx); tx != nil {", "if tx := j.TxOf(context.Background()); tx != nil {"}}, "sqljournal/postgres:^TestG23Outbox$"},
-	{"occurrence-of-each-process", []edit{{"recur.go", "p.env.ID, p.env.Time = occurrence(r.name, at), at", "p.env.Time = at"}}, "^TestARecurringEventIsPublishedOnceByAllProcesses$"},
+	{"occurrence-of-each-process", []edit{{"recur.go", "p.env.ID, p.env.Time = occurrence(r.name, at), at", "p.env.Time = at"}}, "^TestG42Timetables$"},
 	{"occurrence-returned-at-shutdown", []edit{{"scheduler.go", "if s.recurs(e) {", "if false {"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"stopped-recurrence-comes-once-more", []edit{{"recur.go", "	if at.IsZero() {\n		return nil\n	}\n	if err := s.bus", "	if true {\n		return nil\n	}\n	if err := s.bus"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"recall-misses-what-next-returns", []edit{{"feed.go", "	if f.recalled[e.Position] {\n", "	if false {\n"}}, "^TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled$"},
@@ -145,7 +145,7 @@ var mutants = []mutant{
 	{"filter-panic-loses-the-event", []edit{{"filter.go", "wanted := true", "wanted := false"}}, "^TestAnEventWhoseFilterPanicsIsDelivered$"},
 	{"filter-asked-of-what-is-addressed", []edit{{"fanout.go", "if s.picky && !named && !s.hears(p.env) {", "if s.picky && !s.hears(p.env) {"}}, "^TestNobodyAsksAFilterOfWhatIsAddressed$"},
 	{"filter-not-asked-by-journal", []edit{{"feed.go", "if f.s.picky && !f.s.hears(e.Envelope) {", "if f.s.picky && !f.s.hears(e.Envelope) && false {"}}, "^TestADurableSubscriptionSettlesWhatItFiltersOut$"},
-	{"filter-not-asked-when-synchronous", []edit{{"fanout.go", "if s.sync && (!s.picky || named || s.hears(p.env)) {", "if s.sync {"}}, "^TestFilteredEventsAreCountedAndNoDeliveries$"},
+	{"filter-not-asked-when-synchronous", []edit{{"fanout.go", "if s.sync && (!s.picky || named || s.hears(p.env)) {", "if s.sync {"}}, "^TestG43Filters$"},
 	{"sticky-misses-what-comes-meanwhile", []edit{{"sticky.go", "\tif len(missing) > 0 {\n", "\tif len(missing) > 0 && len(asked) == 0 {\n"}}, "^TestWhatAFilterPublishesMeanwhileComesToo$"},
 	{"sticky-before-the-name-is-free", []edit{{"sticky.go", "return nil, s.bus.routes.add(s, func() { s.queue.preload(first) })", "s.queue.preload(first)\n\treturn nil, s.bus.routes.add(s, nil)"}}, "^TestAStickySubscriptionWithATakenNameGetsNothing$"},
 	{"retained-in-two-steps", []edit{{"retain.go", "\t}\n\treturn subs\n", "\t}\n\treturn *r.subs.Load()\n"}, {"retain.go", "subs, old := rt.replace", "_, old := rt.replace"}}, "^TestWhoSubscribesWhileAnEventIsPublishedGetsItOnce$"},
@@ -157,7 +157,7 @@ var mutants = []mutant{
 	{"nobody-listens-to-retained", []edit{{"listened.go", "return r.retained != nil || len", "return len"}}, "^TestListenedKnowsWhetherAnybodyHears$"},
 
 	// Recorders.
-	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.recorders == nil && r.unheard", "r.unheard"}}, "^TestARecorderIsToldOfEachPublication"},
+	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.recorders == nil && r.unheard", "r.unheard"}}, "^TestG45WhyItRan$"},
 	{"recorder-not-told-of-goexit", []edit{{"deliver.go", "return s.told(e, number, v)\n", "_ = number\n\t\treturn v\n"}}, "^TestARecorderIsToldOfGoexit"},
 	{"recorder-told-of-each-hold", []edit{{"recorder.go", "!= nil && v.ending != held {", "!= nil {"}}, "^TestARecorderIsToldOfGoexit"},
 	{"recorder-takes-a-handlers-error-for-a-refusal", []edit{{"recorder.go", "== refusal.Subscriber && !s.sync {", "== refusal.Subscriber {"}}, "^TestARecorderIsToldOfASynchronousDelivery$"},
