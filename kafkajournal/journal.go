@@ -40,6 +40,7 @@ type Journal struct {
 	places     *table
 	recent     *recent
 	batches    batches
+	deadline   deadline
 	horizon    horizon
 
 	mu      sync.Mutex

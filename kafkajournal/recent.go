@@ -174,7 +174,7 @@ func (j *Journal) lookBack(ctx context.Context) error {
 			return
 		}
 		if env, err := j.types.Decode(m); err == nil {
-			r.saw(env.ID, sum(m))
+			r.saw(env.ID, sum(record(m, env)))
 		}
 	})
 }

@@ -1,9 +1,9 @@
 package kafkajournal
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,7 +49,7 @@ func (j *Journal) drafts(envs []*jitney.Envelope) ([]*draft, error) {
 			return nil, fmt.Errorf("kafkajournal: %s: %w: a record of %d bytes, and the topic's %s is %d",
 				env, wire.ErrPayloadTooLarge, n, maxMessage, j.maxMessage)
 		}
-		list = append(list, &draft{env, env.ID, sum(m), r})
+		list = append(list, &draft{env, env.ID, sum(r), r})
 	}
 	return list, nil
 }
@@ -60,9 +60,15 @@ func record(m wire.Message, env *jitney.Envelope) *kgo.Record {
 	if env.Key != "" {
 		r.Key = []byte(env.Key)
 	}
+	size := 0
+	for _, value := range m.Attributes {
+		size += len(value)
+	}
+	values := make([]byte, 0, size) // of all headers in one piece
 	r.Headers = make([]kgo.RecordHeader, 0, len(m.Attributes))
 	for name, value := range m.Attributes {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header(name), Value: []byte(value)})
+		values = append(values, value...)
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: header(name), Value: values[len(values)-len(value) : len(values) : len(values)]})
 	}
 	slices.SortFunc(r.Headers, func(a, b kgo.RecordHeader) int { return strings.Compare(a.Key, b.Key) })
 	return r
@@ -177,25 +183,25 @@ func isFor(typ string, r *kgo.Record) bool {
 	return err != nil || m.Attributes[wire.Type] == typ
 }
 
-// digest tells contents apart.
-type digest [sha256.Size]byte
+// digest tells contents apart, as long as this process lives.
+type digest uint64
 
-func sum(m wire.Message) digest {
-	var few [16]string
-	size := len(m.Data)
-	names := few[:0]
-	for name, value := range m.Attributes {
-		names = append(names, name)
-		size += 2*binary.MaxVarintLen16 + len(name) + len(value)
+var seed = maphash.MakeSeed()
+
+// sum is the digest of a record that record has made.
+func sum(r *kgo.Record) digest {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	var length [binary.MaxVarintLen64]byte
+	put := func(n int) { _, _ = h.Write(binary.AppendUvarint(length[:0], uint64(n))) }
+	for _, header := range r.Headers {
+		put(len(header.Key))
+		_, _ = h.WriteString(header.Key)
+		put(len(header.Value))
+		_, _ = h.Write(header.Value)
 	}
-	slices.Sort(names)
-	b := make([]byte, 0, size)
-	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	for _, name := range names {
-		put(name)
-		put(m.Attributes[name])
-	}
-	return sha256.Sum256(append(b, m.Data...))
+	_, _ = h.Write(r.Value)
+	return digest(h.Sum64())
 }
 
 // lanes sends a key to the partition that Kafka's own clients send it to, and events without one all to the first.
