@@ -92,6 +92,19 @@ func (d *deadline) context() context.Context {
 	return d.ctx
 }
 
+// produce stores records, or returns when ctx ends. kgo itself waits on for brokers that do not answer, if they may have
+// them, until they do or the client is closed.
+func produce(ctx context.Context, client *kgo.Client, records ...*kgo.Record) error {
+	done := make(chan error, 1)
+	go func() { done <- client.ProduceSync(ctx, records...).FirstErr() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // stored notes what has become of drafts, and returns err.
 func (j *Journal) stored(drafts []*draft, err error) error {
 	j.recent.settle(drafts, err, errors.Is(err, jitney.ErrIndeterminate))

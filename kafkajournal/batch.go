@@ -15,6 +15,8 @@ import (
 type batches struct {
 	turn   chan struct{} // is full while one is under way
 	client *kgo.Client   // made when it is needed, and again when it has failed; guarded by turn
+	life   context.Context
+	end    context.CancelFunc
 
 	mu      sync.Mutex
 	running sync.WaitGroup
@@ -47,8 +49,9 @@ func (b *batches) await(ctx context.Context) error {
 	}
 }
 
-// shut ends the client.
+// shut ends the client, and what is under way.
 func (b *batches) shut() {
+	b.end()
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	b.drop()
@@ -66,7 +69,7 @@ func (j *Journal) storeAll(drafts []*draft) error {
 	b := &j.batches
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
-	ctx, cancel := context.WithTimeout(context.Background(), transactionTimeout)
+	ctx, cancel := context.WithTimeout(b.life, transactionTimeout)
 	defer cancel()
 	if b.client == nil {
 		client, err := kgo.NewClient(j.producing(kgo.TransactionalID(j.transactionID()), kgo.TransactionTimeout(transactionTimeout))...)
@@ -94,12 +97,12 @@ func (b *batches) produce(ctx context.Context, drafts []*draft) error {
 	for i, d := range drafts {
 		records[i] = d.record
 	}
-	return b.client.ProduceSync(ctx, records...).FirstErr()
+	return produce(ctx, b.client, records...)
 }
 
 // abort ends what may be left of a transaction. If it cannot, Kafka does in time.
 func (b *batches) abort() {
-	ctx, cancel := context.WithTimeout(context.Background(), transactionTimeout)
+	ctx, cancel := context.WithTimeout(b.life, transactionTimeout)
 	defer cancel()
 	if b.client.AbortBufferedRecords(ctx) != nil || b.client.EndTransaction(ctx, kgo.TryAbort) != nil {
 		b.drop()

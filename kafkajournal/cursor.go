@@ -47,6 +47,7 @@ type cursor struct {
 	joined   bool                 // it is known which are
 	recalls  int                  // times that something in flight was taken back
 	closed   bool                 // nothing is given or taken any more
+	patient  context.Context      // of Close; before that, without end
 	stored   bool                 // all that was settled before
 	grown    chan struct{}        // closed when Next should look again
 }
@@ -56,7 +57,7 @@ func (j *Journal) Open(ctx context.Context, d jitney.Durable) (jitney.Cursor, er
 	c := &cursor{
 		j: j, d: d, name: d.Name, group: j.topic + "." + d.Name, window: max(d.Window, 1),
 		dirty: make(chan struct{}, 1), full: make(chan struct{}, 1), roomier: make(chan struct{}, 1),
-		parts: make(map[int32]*partition), grown: make(chan struct{}),
+		parts: make(map[int32]*partition), grown: make(chan struct{}), patient: context.Background(),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())
 	err := j.reserve(c)
@@ -181,7 +182,7 @@ func (c *cursor) Close(ctx context.Context) error {
 		c.mu.Unlock()
 		return nil
 	}
-	c.closed = true
+	c.closed, c.patient = true, ctx
 	c.pokeLocked()
 	c.mu.Unlock()
 	defer c.j.release(c)

@@ -88,12 +88,12 @@ func (c *cursor) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32)
 
 // give takes back what is in flight of partitions, and stores what has been settled of them if they are still ours.
 func (c *cursor) give(numbers []int32, ours bool) {
-	leaving, flying := c.takeLeave(numbers)
+	leaving, flying, patient := c.takeLeave(numbers)
 	if len(leaving) == 0 {
 		return
 	}
 	defer c.forget(leaving)
-	ctx, cancel := context.WithTimeout(context.Background(), c.j.handover*3/4)
+	ctx, cancel := context.WithTimeout(patient, c.j.handover*3/4)
 	defer cancel()
 	c.recall(ctx, leaving, flying)
 	if ours {
@@ -104,8 +104,8 @@ func (c *cursor) give(numbers []int32, ours bool) {
 	}
 }
 
-// takeLeave ends giving entries from partitions, and returns what is in flight of them.
-func (c *cursor) takeLeave(numbers []int32) (leaving []*partition, flying []int64) {
+// takeLeave ends giving entries from partitions, and returns what is in flight of them, and who waits for that.
+func (c *cursor) takeLeave(numbers []int32) (leaving []*partition, flying []int64, patient context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, number := range numbers {
@@ -129,7 +129,7 @@ func (c *cursor) takeLeave(numbers []int32) (leaving []*partition, flying []int6
 			flying = append(flying, position(number, behind))
 		}
 	}
-	return leaving, flying
+	return leaving, flying, c.patient
 }
 
 // withoutRecall is how long what is in flight may take to be settled if nobody can be asked to take it back.

@@ -63,6 +63,7 @@ func Open(ctx context.Context, brokers []string, types *wire.Types, opts ...Opti
 		o(j)
 	}
 	j.batches.turn = make(chan struct{}, 1)
+	j.batches.life, j.batches.end = context.WithCancel(context.Background())
 	j.recent = newRecent()
 	if err := j.open(ctx); err != nil {
 		j.shut()
@@ -114,9 +115,14 @@ func (j *Journal) open(ctx context.Context) (err error) {
 // placesSuffix is behind the topic's name in that of the table of places.
 const placesSuffix = ".places"
 
+// fetchMaxWait is how long a broker may wait for events before it answers that there are none: as in Java's client, and
+// not the 5 s of kgo. It fetches a broker's partitions as soon as it knows the place of one, and those of the others are
+// fetched after that answer.
+const fetchMaxWait = 500 * time.Millisecond
+
 // options are those of all clients, and more behind them.
 func (j *Journal) options(more ...kgo.Opt) []kgo.Opt {
-	return slices.Concat(j.client, []kgo.Opt{
+	return slices.Concat([]kgo.Opt{kgo.FetchMaxWait(fetchMaxWait)}, j.client, []kgo.Opt{
 		kgo.SeedBrokers(j.brokers...), kgo.ClientID("jitney"), kgo.MetadataMinAge(250 * time.Millisecond),
 	}, more)
 }

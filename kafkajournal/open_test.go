@@ -1,12 +1,14 @@
 package kafkajournal_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/kafkajournal"
@@ -63,4 +65,45 @@ func TestAClosedJournalTakesNothing(t *testing.T) {
 	_, err := p.Open(t.Context(), jitney.Durable{Name: "other"})
 	require.ErrorIs(t, err, kafkajournal.ErrClosed)
 	require.NoError(t, p.Close(t.Context()), "again")
+}
+
+// kgo waits for brokers that do not answer, whatever its context says, if they may have a record.
+func TestNothingWaitsLongerThanItsContextForBrokersThatDoNotAnswer(t *testing.T) {
+	cluster := fake(t)
+	p, c, _ := opened(t, cluster.ListenAddrs())
+	require.NoError(t, p.Append(t.Context(), envelope(counted{"a", 1})))
+	c.Settle(next(t, c, 1)[0].Position, jitney.Settled)
+	forever := make(chan struct{})
+	t.Cleanup(func() { close(forever) })
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		cluster.SleepControl(func() { <-forever })
+		return nil, nil, false
+	})
+	for what, call := range map[string]func(context.Context) error{
+		"an event": func(ctx context.Context) error { return p.Append(ctx, envelope(counted{"a", 2})) },
+		"several events": func(ctx context.Context) error {
+			return p.Append(ctx, envelope(counted{"a", 3}), envelope(counted{"b", 4}))
+		},
+		"a pause": func(ctx context.Context) error { return c.Hold(ctx, jitney.Held{Paused: true}) },
+	} {
+		require.ErrorIs(t, within(t, what, call), context.DeadlineExceeded, what)
+	}
+	require.Error(t, within(t, "the end", p.Close))
+}
+
+// within returns what f does with a context that has ended soon.
+func within(t *testing.T, what string, f func(context.Context) error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s is waited for though its context has ended", what)
+		return nil
+	}
 }

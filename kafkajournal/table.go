@@ -103,7 +103,8 @@ func (t *table) sync(ctx context.Context) error {
 	}
 }
 
-// put writes rows, in the order of their keys; nil removes one. They are read when sync says so.
+// put writes rows, in the order of their keys; nil removes one. They are read when sync says so. After an error some may
+// be written, or will be: before whatever is put later.
 func (t *table) put(ctx context.Context, rows map[string][]byte) error {
 	var records []*kgo.Record
 	for _, key := range slices.Sorted(maps.Keys(rows)) {
@@ -112,7 +113,7 @@ func (t *table) put(ctx context.Context, rows map[string][]byte) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := t.producer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	if err := produce(ctx, t.producer, records...); err != nil {
 		return fmt.Errorf("write %s: %w", t.topic, err)
 	}
 	return nil
