@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/jitneytest"
 )
 
 // plant is something a handler depends on, that is down at times.
@@ -568,4 +569,39 @@ func TestBreakerRateOutOfRangePanics(t *testing.T) {
 	for _, rate := range []float64{-1, 1.1} {
 		assert.Panics(t, func() { jitney.WithBreaker(jitney.Breaker{Rate: rate}) })
 	}
+}
+
+// looker's text is only to be had without the queue's lock.
+type looker struct{ s **jitney.Subscription }
+
+func (l looker) Error() string { return fmt.Sprint((*l.s).Stats().Opened) }
+
+func TestTheErrorThatOpensABreakerMayLookAtItsQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent, jitney.WithJournal(jitneytest.NewMemoryJournal(known())))
+		var s *jitney.Subscription
+		s = jitney.Subscribe(b, "s", func(context.Context, fact) error { return looker{&s} },
+			jitney.WithBreaker(jitney.Breaker{Failures: 1, Pause: time.Hour}))
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		time.Sleep(time.Second)
+		assert.Equal(t, jitney.BreakerOpen, s.Stats().Breaker)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = b.Shutdown(ctx) // one event waits for the breaker
+	})
+}
+
+func TestAReusedKeyIsNoOutage(t *testing.T) {
+	letters := &jitney.MemoryDeadLetters{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		s := jitney.Subscribe(b, "s", ignore, jitney.WithDeadLetters(letters), jitney.WithBreaker(jitney.Breaker{Failures: 2}),
+			jitney.WithIdempotency(&jitney.MemoryInbox{}), jitney.WithIdempotencyKey(func(e jitney.Event) string { return e.(fact).Key }))
+		for n := range 10 {
+			require.NoError(t, b.Publish(t.Context(), fact{Key: "the same", N: n}))
+		}
+		require.NoError(t, b.Publish(t.Context(), fact{Key: "another"}))
+		require.NoError(t, b.Flush(t.Context()))
+		st := s.Stats()
+		assert.Equal(t, [3]uint64{2, 9, 0}, [3]uint64{st.Handled, st.Dead, st.Opened})
+	})
 }

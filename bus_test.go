@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -109,4 +110,38 @@ func TestHopLimitEndsALoop(t *testing.T) {
 		assert.EqualValues(t, 11, s.Stats().Accepted)
 		assert.EqualValues(t, 1, s.Stats().Dead)
 	}, jitney.WithHopLimit(10))
+}
+
+func TestOnePublishHasOneTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent, jitney.WithPublishTimeout(time.Second))
+		release := make(chan struct{})
+		jitney.Subscribe(b, "s", func(context.Context, fact) error { <-release; return nil }, jitney.WithBuffer(1))
+		require.NoError(t, b.Publish(t.Context(), fact{N: 0}))
+		synctest.Wait()
+		require.NoError(t, b.Publish(t.Context(), fact{N: 1}))
+		begin := time.Now()
+		err := b.Publish(t.Context(), facts(2, 5)...)
+		assert.Equal(t, time.Second, time.Since(begin))
+		require.ErrorIs(t, err, jitney.ErrQueueFull)
+		assert.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), 5, "each is named")
+		close(release)
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestAHookHasAMapToPutHeadersIn(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		var tenant string
+		jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+			tenant = jitney.FromContext(ctx).Headers["tenant"]
+			return nil
+		})
+		require.NoError(t, b.Publish(t.Context(), fact{}))
+		require.NoError(t, b.Flush(t.Context()))
+		assert.Equal(t, "one", tenant)
+	}, jitney.WithPublishHook(func(_ context.Context, env *jitney.Envelope) error {
+		env.Headers["tenant"] = "one"
+		return nil
+	}))
 }

@@ -225,14 +225,15 @@ func (s *Subscription) judgeFailure(ctx context.Context, e *entry, r result) ver
 		s.storeFailed(ctx, e, "jitney: inbox failed, its delivery is held", in.err)
 		return s.hold(e)
 	}
-	if s.spares(e, r) {
+	reused := is(r.err, ErrKeyReuse) && !r.entered // no outage: the handler was not called
+	if !reused && s.spares(e, r) {
 		f.last = r.err
 		return verdict{ending: spared}
 	}
 	now := r.time()
 	f.holds = 0
 	f.record(r.err, now)
-	if is(r.err, ErrKeyReuse) && !r.entered {
+	if reused {
 		return s.die(ctx, e, ReasonPermanent, now)
 	}
 	wait, again_, reason := s.next(f, r, now)

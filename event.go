@@ -136,9 +136,6 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 		return err
 	}
 	p.route = r
-	if b.telemetry.meter != nil {
-		r.published.Add(1)
-	}
 	if !p.keep && b.nobodyLooks(r) {
 		return b.glance(ctx, e, r)
 	}
@@ -159,6 +156,9 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 	b.carry(ctx, env)
 	if len(b.hooks) == 0 {
 		return b.allowed(ctx, env)
+	}
+	if env.Headers == nil {
+		env.Headers = make(map[string]string) // theirs to fill
 	}
 	for _, hook := range b.hooks {
 		if err := hook(ctx, env); err != nil {

@@ -15,6 +15,7 @@ type posting struct {
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
 	keep   bool            // an envelope is wanted though nobody hears it now
+	hasty  bool            // nobody is to wait for room; those refused are tried again
 	rare   *rare           // of an envelope that was made elsewhere
 	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer
@@ -96,13 +97,21 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 		}
 	}
 	var errs []error
+	wait := patience{left: b.publishTimeout}
+	defer wait.end()
 	for i := range ps {
 		p := &ps[i]
+		if p.hasty {
+			wait.left = 0
+		}
+		to, refused := p.named, p.env != nil && i > 0 && ctx.Err() != nil
+		if b.telemetry.meter != nil && to == nil && !refused {
+			p.route.published.Add(1)
+		}
 		if p.env == nil {
 			p.route.unheard.Add(1)
 			continue
 		}
-		to, refused := p.named, i > 0 && ctx.Err() != nil
 		if to == nil {
 			to = p.route.hearers(ctx, b, p.env, refused)
 		}
@@ -114,7 +123,7 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 		if refused {
 			refusals = refuseAll(to, context.Cause(ctx))
 		} else {
-			refusals = b.fanOut(p.within(ctx), pc, p, to)
+			refusals = b.fanOut(p.within(ctx), pc, p, to, &wait)
 		}
 		if p.ctx != nil {
 			published(p.ctx, refusals, nil)
@@ -160,10 +169,29 @@ type full struct {
 	w *waiter
 }
 
+// patience is how long a call waits for room, in all full queues together.
+type patience struct {
+	left    time.Duration
+	running *time.Timer // from the first of them on
+}
+
+func (pt *patience) timer() *time.Timer {
+	if pt.running == nil {
+		pt.running = time.NewTimer(pt.left)
+	}
+	return pt.running
+}
+
+func (pt *patience) end() {
+	if pt.running != nil {
+		pt.running.Stop()
+	}
+}
+
 // fanOut gives p to its subscribers: first to every queue that has room, then to the synchronous ones,
 // and at last it waits for the queues that were full. A subscription that was closed a moment ago does
 // not count, unless p is addressed to it by name.
-func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscription) (refusals []Refusal) {
+func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscription, wait *patience) (refusals []Refusal) {
 	inside, named := of.inside, of.named != nil
 	refuse := func(s *Subscription, err error) {
 		if err != nil && (named || err != errLeft) {
@@ -198,12 +226,8 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 			}
 		}
 	}
-	if waits != nil {
-		timeout := time.NewTimer(b.publishTimeout)
-		defer timeout.Stop()
-		for _, f := range waits {
-			refuse(f.s, f.s.queue.await(ctx, f.w, timeout))
-		}
+	for _, f := range waits {
+		refuse(f.s, f.s.queue.await(ctx, f.w, wait.timer()))
 	}
 	return refusals
 }

@@ -52,14 +52,22 @@ func (q *queue) pause(on bool) {
 }
 
 // holding is what holds q back.
-func (q *queue) holding() (h Held) {
+func (q *queue) holding() Held {
+	h, err := q.heldBy()
+	if err != nil {
+		h.Err = errorText(err) // anybody's code, which may look at the queue
+	}
+	return h
+}
+
+func (q *queue) heldBy() (h Held, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	h.Paused = q.gate.paused
 	if b := q.gate.breaker; b != nil && b.state != BreakerClosed {
-		h.Until, h.Pause, h.Trips, h.Err = b.until.Round(0), b.pause, b.trips, errorText(b.err)
+		h.Until, h.Pause, h.Trips, err = b.until.Round(0), b.pause, b.trips, b.err
 	}
-	return h
+	return h, err
 }
 
 // holdAgain holds q back as an earlier process did.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -30,6 +31,7 @@ type Recurrence struct {
 	name      string
 	when      Timetable
 	event     func(at time.Time) Event
+	at        string // where Recur was called
 
 	next     time.Time // it is booked until here; guarded by scheduler.booking
 	failures int       // to book it, in a row; the scheduler's goroutine's alone
@@ -45,31 +47,48 @@ type Recurrence struct {
 //
 // An event func that panics, or an event that Publish would refuse, costs this occurrence, and is logged. A timetable
 // that panics or does not go forward ends the recurrence, and is logged too. Recur panics if there is no name, timetable
-// or event func, if the name is taken, or if the journal keeps no events for later.
+// or event func, for an Every that is not positive, if the name is taken, or if the journal keeps no events for later.
+// After Shutdown nothing recurs, which is logged.
 func (b *Bus) Recur(name string, when Timetable, event func(at time.Time) Event) *Recurrence {
 	s := b.schedule
-	r := &Recurrence{scheduler: s, name: name, when: when, event: event}
-	switch {
-	case name == "" || when == nil || event == nil:
-		panic(fmt.Sprintf("jitney: recur %q: name, timetable and event func are needed", name))
-	case s.store == nil:
-		panic(fmt.Sprintf("jitney: recur %q: %v", name, ErrNoSchedule))
-	case !s.enlist(r):
-		panic(fmt.Sprintf("jitney: recur %q: the name is taken", name))
+	r := &Recurrence{scheduler: s, name: name, when: when, event: event, at: caller()}
+	if err := r.check(); err != nil {
+		panic(fmt.Sprintf("jitney: Recur %q at %s: %v", clip(name, maxName), r.at, err))
+	}
+	if other := s.enlist(r); other != nil {
+		panic(fmt.Sprintf("jitney: Recur %q at %s: the name is taken by that at %s", clip(name, maxName), r.at, other.at))
+	}
+	if b.closing.Load() {
+		b.log(s.life, slog.LevelWarn, "jitney: recurs after shutdown", slog.String("recurrence", name), slog.String("called_at", r.at))
 	}
 	s.begin()
 	s.poke()
 	return r
 }
 
-func (s *scheduler) enlist(r *Recurrence) bool {
+// check says what is wrong with the call.
+func (r *Recurrence) check() error {
+	every, is := r.when.(Every)
+	switch {
+	case r.name == "" || r.when == nil || r.event == nil:
+		return errors.New("name, timetable and event func are needed")
+	case is && every <= 0:
+		return fmt.Errorf("it happens every %s, which does not go forward", time.Duration(every))
+	case r.scheduler.store == nil:
+		return ErrNoSchedule
+	}
+	return nil
+}
+
+// enlist adds a recurrence, or returns the one that has its name.
+func (s *scheduler) enlist(r *Recurrence) (other *Recurrence) {
 	s.booking.Lock()
 	defer s.booking.Unlock()
-	if slices.ContainsFunc(s.recurring, func(other *Recurrence) bool { return other.name == r.name }) {
-		return false
+	if i := slices.IndexFunc(s.recurring, func(other *Recurrence) bool { return other.name == r.name }); i >= 0 {
+		return s.recurring[i]
 	}
 	s.recurring = append(s.recurring, r)
-	return true
+	return nil
 }
 
 // Stop ends the recurrence in this process, and unschedules the occurrence that is to come, which other processes that
@@ -169,6 +188,9 @@ func (s *scheduler) due(now time.Time) (list []*Recurrence) {
 // after returns when r happens next; zero if never.
 func (r *Recurrence) after(now time.Time) (at time.Time, err error) {
 	err = contain(func() error { at = r.when.Next(now); return nil })
+	if at.After(lastTime) {
+		at = time.Time{} // never, as far as a clock of nanoseconds goes
+	}
 	if err == nil && !at.IsZero() && !at.After(now) {
 		err = fmt.Errorf("its timetable does not go forward: %s comes after %s", at, now)
 	}

@@ -192,3 +192,21 @@ func TestAnOccurrenceThatCannotBeStoredIsTriedAgain(t *testing.T) {
 		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }
+
+func TestWrongRecurrencesPanicWithBothSides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		b := jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		b.Recur("tick", jitney.Every(time.Hour), toTheMinute)
+		panics := func(text string, f func()) {
+			defer func() { assert.Regexp(t, text, recover()) }()
+			f()
+		}
+		panics(`Recur "tick" at .*recur_test.go:\d+: the name is taken by that at .*recur_test.go:\d+`, func() { b.Recur("tick", jitney.Every(time.Hour), toTheMinute) })
+		panics(`every 0s`, func() { b.Recur("never", jitney.Every(0), toTheMinute) })
+		panics(`needed`, func() { b.Recur("", jitney.Every(time.Hour), toTheMinute) })
+		require.NoError(t, b.Shutdown(t.Context()))
+		b.Recur("late", jitney.Every(time.Hour), toTheMinute)
+		assert.Contains(t, log.line("recurs after shutdown"), "recur_test.go")
+	})
+}

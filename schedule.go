@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +43,9 @@ var (
 	ErrNoSchedule = errors.New("journal keeps no events for later")
 )
 
+// lastTime is the last that Unix nanoseconds of 64 bits can tell.
+var lastTime = time.Unix(0, math.MaxInt64).UTC()
+
 // Schedule has e published at a time, or at once if that is past, and returns its ID, by which it can be unscheduled.
 // The envelope is made now, with correlation and cause from ctx, and publish hooks see it now; its Time is at.
 //
@@ -52,15 +56,21 @@ var (
 //
 // A subscriber whose queue refuses the event when it is due is tried again until it takes it. Flush does not wait for
 // what is scheduled. The errors are those of Publish before anything has been accepted, ErrScheduleFull, ErrNoSchedule,
-// and the journal's.
+// ErrInvalidEnvelope for a time after the year 2262, and the journal's.
 func (b *Bus) Schedule(ctx context.Context, at time.Time, e Event) (id uuid.UUID, err error) {
 	if err := b.admit(ctx, "schedule", e); err != nil {
 		return id, err
 	}
+	if at.After(lastTime) {
+		return id, fmt.Errorf("jitney: schedule %T: %w: its time %s is after %s", e, ErrInvalidEnvelope, at, lastTime)
+	}
 	p := posting{keep: true}
 	now := b.clock.now()
 	if err = b.seal(ctx, e, now, &p); err == nil {
-		p.env.Time = time.Unix(0, max(at.UnixNano(), now))
+		p.env.Time = time.Unix(0, now)
+		if at.After(p.env.Time) {
+			p.env.Time = time.Unix(0, at.UnixNano())
+		}
 		err = b.schedule.add(ctx, Scheduled{ID: p.env.ID, At: p.env.Time, Envelope: p.env})
 	}
 	if p.ctx != nil {

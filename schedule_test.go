@@ -293,3 +293,39 @@ func TestShutdownDoesNotWaitForADueEventsHandlerForEver(t *testing.T) {
 		close(release)
 	})
 }
+
+func TestATimeThatNanosecondsCannotTellIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		_, err := b.Schedule(t.Context(), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), fact{})
+		require.ErrorIs(t, err, jitney.ErrInvalidEnvelope)
+		assert.ErrorContains(t, err, "2300")
+		d := newDiary()
+		jitney.Subscribe(b, "s", d.handle)
+		_, err = b.Schedule(t.Context(), time.Time{}, fact{N: 1})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		assert.Equal(t, []string{"1 at 0s"}, d.read(), "the past is now")
+	})
+}
+
+func TestWhatIsDueWaitsForNobodyElsesQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent)
+		release := make(chan struct{})
+		stuck := jitney.Subscribe(b, "stuck", func(context.Context, other) error { <-release; return nil }, jitney.WithBuffer(1))
+		d := newDiary()
+		jitney.Subscribe(b, "s", d.handle)
+		for range 5 {
+			_, err := b.Schedule(t.Context(), time.Now().Add(time.Second), other{})
+			require.NoError(t, err)
+		}
+		_, err := b.Schedule(t.Context(), time.Now().Add(2*time.Second), fact{N: 1})
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		assert.Equal(t, []string{"1 at 2s"}, d.read())
+		close(release)
+		time.Sleep(time.Minute)
+		assert.EqualValues(t, 5, stuck.Stats().Handled, "they were tried again")
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}

@@ -221,6 +221,7 @@ func (s *scheduler) publish(e Scheduled) error {
 		s.giveUp(e, err)
 		return nil
 	}
+	p.hasty = true // others are due as well
 	err = b.post(s.life, []posting{p})
 	var refused *PublishError
 	switch {
