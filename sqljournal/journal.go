@@ -151,9 +151,6 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	case j.types == nil:
 		return errors.New("types is nil: make it with wire.NewTypes, and register the events")
 	}
-	if err := j.types.Check(); err != nil {
-		return err
-	}
 	switch n := j.db.Stats().MaxOpenConnections; {
 	case n == 1:
 		return errors.New("the pool has one connection, and the journal needs two: one of them to write with")
@@ -165,6 +162,9 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	}
 	j.writing.Lock()
 	defer j.writing.Unlock()
+	if err := errors.Join(j.types.Check(), j.readable(ctx)); err != nil {
+		return err
+	}
 	if err := j.migrate(ctx); err != nil {
 		return err
 	}

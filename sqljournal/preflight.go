@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/jitney-go/jitney"
 )
@@ -24,10 +25,36 @@ type TypeVersion struct {
 	Version int
 }
 
+// Mismatch says what to do about what does not fit.
+type Mismatch uint8
+
+// What Preflight can do about it, beside returning it.
+const (
+	Report Mismatch = iota // nothing
+	Warn                   // log each
+	Refuse                 // return all together as an error
+)
+
 // Preflight looks for what does not fit between the journal and the program that b is of: call it when all has been
-// subscribed, and before anything is published. Whether what it finds ends the program, or is logged (Err), is the
-// program's decision. A schema that is newer than the program, and gaps between upcasters, are errors of Open.
-func (j *Journal) Preflight(ctx context.Context, b *jitney.Bus) (p Preflight, err error) {
+// subscribed, and before anything is published. A schema that is newer than the program, and gaps between upcasters, are
+// refused before that, together, by Open.
+func (j *Journal) Preflight(ctx context.Context, b *jitney.Bus, then Mismatch) (Preflight, error) {
+	p, err := j.look(ctx, b)
+	switch {
+	case err == nil && then == Refuse:
+		err = p.Err()
+	case err == nil && then == Warn:
+		for _, finding := range p.findings() {
+			j.log.Warn("sqljournal: preflight", slog.String("finding", finding.Error()))
+		}
+	}
+	if err != nil {
+		return p, fmt.Errorf("sqljournal: preflight: %w", err)
+	}
+	return p, nil
+}
+
+func (j *Journal) look(ctx context.Context, b *jitney.Bus) (p Preflight, err error) {
 	code := make(map[string]bool)
 	for _, s := range b.Subscriptions() {
 		code[s.Name()] = true
@@ -50,22 +77,20 @@ func (j *Journal) Preflight(ctx context.Context, b *jitney.Bus) (p Preflight, er
 			return err
 		})
 	}
-	if err != nil {
-		return p, fmt.Errorf("sqljournal: preflight: %w", err)
-	}
-	return p, nil
+	return p, err
 }
 
 // Err is all that p has found, as one error; nil if it has found nothing.
-func (p Preflight) Err() error {
-	var errs []error
+func (p Preflight) Err() error { return errors.Join(p.findings()...) }
+
+func (p Preflight) findings() (errs []error) {
 	for _, name := range p.Orphans {
 		errs = append(errs, fmt.Errorf("the journal has a place for subscriber %q, which is not subscribed", name))
 	}
 	for _, tv := range p.Unknown {
 		errs = append(errs, fmt.Errorf("the journal has events %s of version %d, which this program cannot decode", tv.Type, tv.Version))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // Forget removes a subscriber's place, and what is put aside for it. Its dead letters and its marks in the inbox stay.

@@ -113,6 +113,16 @@ func Schema(d *Dialect, prefix string) string {
 
 const versionTable = `CREATE TABLE IF NOT EXISTS {p}schema (version {number} NOT NULL){options}`
 
+// readable says that the schema is newer than this program, before anything is written.
+func (j *Journal) readable(ctx context.Context) error {
+	var version int
+	err := j.db.QueryRowContext(ctx, j.sql(`SELECT COALESCE(MAX(version), 0) FROM {p}schema`)).Scan(&version)
+	if err == nil && version > len(migrations) {
+		return fmt.Errorf("%w: its schema is version %d, known are %d", ErrNewerSchema, version, len(migrations))
+	}
+	return nil // without the table it is new; and what else is wrong will be found out
+}
+
 // migrate brings the schema to this version, in one transaction where the database can do that. A second process
 // that does the same at the same time waits.
 func (j *Journal) migrate(ctx context.Context) error {
@@ -145,8 +155,8 @@ func (j *Journal) migrate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if int(version) > len(migrations) {
-			return fmt.Errorf("%w: its schema is version %d, known are %d", ErrNewerSchema, version, len(migrations))
+		if int(version) > len(migrations) { // since a moment ago
+			return ErrNewerSchema
 		}
 		for ; int(version) < len(migrations); version++ {
 			for _, statement := range migrations[version] {

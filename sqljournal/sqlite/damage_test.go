@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/jitney-go/jitney"
 	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/sqljournal/sqlite"
+	"github.com/jitney-go/jitney/wire"
 )
 
 func openAt(path string) (*sqlite.Journal, error) {
@@ -279,6 +281,12 @@ func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	_, err = openAt(path)
 	require.ErrorIs(t, err, sqljournal.ErrNewerSchema)
 	assert.Contains(t, err.Error(), "99")
+
+	gap := numberedTypes()
+	wire.Upcast(gap, "nobody's", 1, func(old json.RawMessage) (json.RawMessage, error) { return old, nil })
+	_, err = sqlite.Open(t.Context(), path, gap)
+	require.ErrorIs(t, err, sqljournal.ErrNewerSchema)
+	assert.ErrorContains(t, err, "nobody's", "together")
 }
 
 func TestBackupIsAJournal(t *testing.T) {

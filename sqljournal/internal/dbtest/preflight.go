@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/sqljournal"
 	"github.com/jitney-go/jitney/wire"
 )
 
@@ -19,7 +20,7 @@ func preflight(t *testing.T, d *Database) {
 	jitney.Subscribe(l.bus, "renamed", func(context.Context, Counted) error { return nil })
 	must(t, l.bus.Publish(t.Context(), Counted{"k", 1}))
 	must(t, l.bus.Flush(t.Context()))
-	p, err := j.Preflight(t.Context(), l.bus)
+	p, err := j.Preflight(t.Context(), l.bus, sqljournal.Report)
 	must(t, err)
 	must(t, p.Err())
 	if err := j.Forget(t.Context(), "renamed"); !errors.Is(err, jitney.ErrInUse) {
@@ -31,8 +32,12 @@ func preflight(t *testing.T, d *Database) {
 	j, err = d.Open(wire.NewTypes())
 	must(t, err)
 	l = listen(j)
-	p, err = j.Preflight(t.Context(), l.bus)
+	p, err = j.Preflight(t.Context(), l.bus, sqljournal.Report)
 	must(t, err)
+	_, refused := j.Preflight(t.Context(), l.bus, sqljournal.Refuse)
+	if fmt.Sprint(refused) != "sqljournal: preflight: "+fmt.Sprint(p.Err()) {
+		t.Errorf("refused: %v", refused)
+	}
 	text := fmt.Sprint(p.Err())
 	for _, part := range []string{`subscriber "renamed"`, "events dbtest.counted of version 1"} {
 		if !strings.Contains(text, part) {
@@ -40,7 +45,7 @@ func preflight(t *testing.T, d *Database) {
 		}
 	}
 	must(t, j.Forget(t.Context(), "renamed"))
-	if p, err = j.Preflight(t.Context(), l.bus); err != nil || len(p.Orphans) > 0 {
+	if p, err = j.Preflight(t.Context(), l.bus, sqljournal.Report); err != nil || len(p.Orphans) > 0 {
 		t.Errorf("orphans after Forget: %v, %v", p.Orphans, err)
 	}
 	must(t, l.bus.Shutdown(t.Context()))

@@ -149,7 +149,7 @@ func (w *witness) misread() {
 		})
 	}
 	w.on(func(*wire.Types) {}, func(j *sqljournal.Journal, b *jitney.Bus) {
-		p, err := j.Preflight(w.t.Context(), b)
+		p, err := j.Preflight(w.t.Context(), b, sqljournal.Warn)
 		must(w.t, err)
 		w.error("preflight", p.Err())
 		jitney.Subscribe(b, "unknown", func(context.Context, Secret) error { return nil }, jitney.WithStart(jitney.FromBeginning()))
