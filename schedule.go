@@ -21,7 +21,7 @@ type Scheduled struct {
 }
 
 // ScheduleStore keeps events until their time. A Journal that implements it keeps them as durably as the others; one
-// that does not cannot be used with Schedule. Its methods may be called by several goroutines at once.
+// that does not, or is [Capable] and says that it cannot, cannot be used with Schedule. Its methods may be called by several goroutines at once.
 //
 // Implementations must pass jitneytest.TestScheduleStore.
 type ScheduleStore interface {

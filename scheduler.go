@@ -47,7 +47,9 @@ const (
 func newScheduler(b *Bus) *scheduler {
 	s := &scheduler{bus: b, wake: make(chan struct{}, 1), stopped: make(chan struct{}), apart: make(map[uuid.UUID]bool)}
 	if b.journal != nil {
-		s.store, _ = b.journal.(ScheduleStore)
+		if c, says := b.journal.(Capable); !says || slices.Contains(c.Capabilities(), CanSchedule) {
+			s.store, _ = b.journal.(ScheduleStore)
+		}
 	} else {
 		s.memory = &memorySchedule{}
 		s.store = s.memory

@@ -55,6 +55,7 @@ func OrderPerKey() JournalOption { return func(r *journalRig) { r.perKey = true 
 var journalLaws = []law[*journalRig]{
 	{"What was appended comes back as it was, in order", journalKeeps},
 	{"A batch is stored whole or not at all", journalAtomic},
+	{"It claims no capability that it does not have", journalCapable},
 	{"An envelope with the same ID is stored once, another under it is a conflict", journalOnce},
 	{"A publisher whose context has ended stores nothing", journalCancelled},
 	{"A cursor has come to End when it has returned all there is, and not before", journalEnd},

@@ -55,6 +55,20 @@ func normal(env *jitney.Envelope) jitney.Envelope {
 	return n
 }
 
+func journalCapable(_ context.Context, r *journalRig) error {
+	return r.run(true, func() error {
+		_, schedules := r.Journal.(jitney.ScheduleStore)
+		for c, can := range map[jitney.Capability]bool{
+			jitney.CanBatch: r.single == "", jitney.CanOrderAll: !r.perKey, jitney.CanSchedule: schedules,
+		} {
+			if !can && jitney.Require(r.Journal, c) == nil {
+				return fmt.Errorf("it says that it can: %s", c)
+			}
+		}
+		return nil
+	})
+}
+
 func journalAtomic(ctx context.Context, r *journalRig) error {
 	if r.single != "" {
 		return &leftOutError{r.single}

@@ -87,6 +87,9 @@ func (j *MemoryJournal) Append(ctx context.Context, envs ...*jitney.Envelope) er
 	return nil
 }
 
+// Capabilities implements [jitney.Capable].
+func (j *MemoryJournal) Capabilities() []jitney.Capability { return Profile{}.capabilities() }
+
 // End implements [jitney.Journal].
 func (j *MemoryJournal) End(context.Context) (int64, error) {
 	j.mu.Lock()

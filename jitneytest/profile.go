@@ -1,5 +1,7 @@
 package jitneytest
 
+import "github.com/jitney-go/jitney"
+
 // Profile says how a journal behaves, where engines differ or where a program seldom sees it: what is to be reckoned
 // with on one of them. The zero value is a journal in memory with nothing of that. Rates are shares from 0 to 1; which
 // events they hit follows from Seed, and each event is hit by one of a kind, for one subscriber, at most once.
@@ -16,6 +18,8 @@ type Profile struct {
 	MaxEvent int
 	// NoBatches says that an Append of more than one event fails, with errors.ErrUnsupported.
 	NoBatches bool
+	// NoSchedule says that Schedule fails with jitney.ErrNoSchedule, and that Recur panics.
+	NoSchedule bool
 	// Indeterminate is the rate of Appends that answer jitney.ErrIndeterminate. The events of half of them are stored.
 	Indeterminate float64
 	// Remembers is how many events back a stored ID is known, so that its event is not stored again and another event
@@ -53,21 +57,34 @@ var (
 	// NATS is a stream of JetStream's: one order, messages of at most 1 MiB with their headers, de-duplication within a
 	// window. For servers before 2.12, set NoBatches.
 	NATS = Profile{
-		Name: "NATS", MaxEvent: 1 << 20, Remembers: 1000,
+		Name: "NATS", MaxEvent: 1 << 20, Remembers: 1000, NoSchedule: true,
 		Indeterminate: 0.05, Late: 0.05, LostAcks: 0.05, Takeovers: 0.05, Window: 64,
 	}
 	// Kafka is a topic with partitions: the order of one key alone, records of at most 1,000,000 bytes, no de-duplication
 	// of what is published again, partitions that move from process to process.
 	Kafka = Profile{
-		Name: "Kafka", MaxEvent: 1_000_000, Remembers: -1,
+		Name: "Kafka", MaxEvent: 1_000_000, Remembers: -1, NoSchedule: true,
 		Indeterminate: 0.05, Late: 0.1, PerKey: true, Duplicates: 0.02, Takeovers: 0.05, Window: 64,
 	}
 	// Worst is all of it at once, and often.
 	Worst = Profile{
-		Name: "Worst", MaxEvent: 256 << 10, NoBatches: true, Remembers: -1,
+		Name: "Worst", MaxEvent: 256 << 10, NoBatches: true, NoSchedule: true, Remembers: -1,
 		Indeterminate: 0.2, Late: 0.3, PerKey: true, Duplicates: 0.2, LostAcks: 0.2, Takeovers: 0.1, Window: 16,
 	}
 )
+
+// capabilities are what a journal that behaves as p says can do.
+func (p Profile) capabilities() (list []jitney.Capability) {
+	for c, can := range map[jitney.Capability]bool{
+		jitney.CanBatch: !p.NoBatches, jitney.CanSchedule: !p.NoSchedule,
+		jitney.CanOrderAll: !p.PerKey, jitney.CanDeduplicate: p.Remembers == 0,
+	} {
+		if can {
+			list = append(list, c)
+		}
+	}
+	return list
+}
 
 // WithSeed returns p with another seed.
 func (p Profile) WithSeed(seed uint64) Profile {

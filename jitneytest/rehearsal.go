@@ -65,6 +65,9 @@ func (r *Rehearsal) Faults() []Fault {
 	return slices.Clone(r.faults)
 }
 
+// Capabilities implements [jitney.Capable], as the profile says.
+func (r *Rehearsal) Capabilities() []jitney.Capability { return r.profile.capabilities() }
+
 // Append implements [jitney.Journal].
 func (r *Rehearsal) Append(ctx context.Context, envs ...*jitney.Envelope) error {
 	if ctx.Err() != nil {

@@ -2,6 +2,7 @@ package kafkajournal_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,13 @@ func within(t *testing.T, what string, f func(context.Context) error) error {
 	case <-time.After(20 * time.Second):
 		t.Fatalf("%s is waited for though its context has ended", what)
 		return nil
+	}
+}
+
+func TestItSaysAtTheStartWhatKafkaCannotDo(t *testing.T) {
+	p, _, _ := opened(t, fake(t).ListenAddrs())
+	require.NoError(t, jitney.Require(p, jitney.CanBatch, jitney.CanReplay))
+	for _, c := range []jitney.Capability{jitney.CanOrderAll, jitney.CanSchedule, jitney.CanDeduplicate, jitney.CanTransact} {
+		require.ErrorIs(t, jitney.Require(p, c), errors.ErrUnsupported, c)
 	}
 }
