@@ -61,6 +61,25 @@ func (c *Checkout) Buy(ctx context.Context, orderID string, cents int64) error {
 	return c.bus.Publish(ctx, orders.Placed{OrderID: orderID, Cents: cents})
 }
 
+// again has those take an event that did not.
+func again(ctx context.Context, b *jitney.Bus, err error) error {
+	switch e := err.(type) {
+	case *jitney.PublishError:
+		return b.Forward(ctx, e.Envelope, e.Subscribers()...) // repeats it for nobody else
+	case interface{ Unwrap() []error }: // of several events
+		err = nil
+		for _, one := range e.Unwrap() {
+			err = errors.Join(err, again(ctx, b, one))
+		}
+	}
+	return err
+}
+
+// Again publishes, and tries again once what has not arrived.
+func Again(ctx context.Context, b *jitney.Bus, events ...jitney.Event) error {
+	return again(ctx, b, b.Publish(ctx, events...))
+}
+
 // Retries is the module that retries.
 func Retries(b *jitney.Bus) {
 	jitney.Subscribe(b, "billing", func(ctx context.Context, e orders.Placed) error {

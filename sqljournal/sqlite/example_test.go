@@ -9,26 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/examples/readme/orders"
 	"github.com/jitney-go/jitney/sqljournal/sqlite"
 	"github.com/jitney-go/jitney/wire"
 )
-
-type orderPlaced struct {
-	OrderID string
-	Cents   int64
-}
-
-func (orderPlaced) EventType() string  { return "orders.placed" }
-func (p orderPlaced) EventKey() string { return p.OrderID }
-
-// orders stands for the package of the module that publishes.
-var orders struct {
-	Placed func(id string, cents int64) orderPlaced
-}
-
-func init() {
-	orders.Placed = func(id string, cents int64) orderPlaced { return orderPlaced{id, cents} }
-}
 
 // An order and its event are stored together, and so are the ledger's entry and the mark that the event was handled.
 func Example() {
@@ -46,7 +30,7 @@ func Example() {
 
 func run(ctx context.Context, file string) error {
 	types := wire.NewTypes()
-	wire.Register[orderPlaced](types)
+	wire.Register[orders.Placed](types)
 
 	j, err := sqlite.Open(ctx, file, types)
 	if err != nil {
@@ -65,7 +49,7 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 
-	jitney.Subscribe(b, "ledger", func(ctx context.Context, e orderPlaced) error {
+	jitney.Subscribe(b, "ledger", func(ctx context.Context, e orders.Placed) error {
 		_, err := j.TxOf(ctx).ExecContext(ctx, `INSERT INTO ledger (id, cents) VALUES (?, ?)`, e.OrderID, e.Cents)
 		return err // the entry and the mark that e was handled are committed together
 	}, jitney.WithIdempotency(j.Inbox()))
@@ -74,7 +58,7 @@ func run(ctx context.Context, file string) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO orders (id, cents) VALUES (?, ?)`, "1", 4200); err != nil {
 			return err
 		}
-		return b.Publish(ctx, orders.Placed("1", 4200)) // it exists if and only if tx commits
+		return b.Publish(ctx, orders.Placed{OrderID: "1", Cents: 4200}) // it exists if and only if tx commits
 	})
 	if err != nil {
 		return err

@@ -13,6 +13,14 @@ import (
 	"github.com/jitney-go/jitney/wire"
 )
 
+type orderPlaced struct {
+	OrderID string
+	Cents   int64
+}
+
+func (orderPlaced) EventType() string  { return "orders.placed" }
+func (p orderPlaced) EventKey() string { return p.OrderID }
+
 // A flow is told as far as it can be read, and what is damaged is named.
 func TestAFlowIsReadAroundWhatIsDamaged(t *testing.T) {
 	types := wire.NewTypes()
