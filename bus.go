@@ -80,7 +80,7 @@ func New(opts ...Option) *Bus {
 // ErrHopLimit, a hook's refusal); then none of the events has been published. Otherwise a [*PublishError],
 // or several joined, each naming the subscribers that did not accept an event: all others have it, and so has the
 // journal. An [*AppendError] means that nothing is stored, unless it wraps ErrIndeterminate: then that is not known, and
-// Forward of its envelopes settles it, which the journal stores once.
+// Forward of its envelopes settles it, which the journal stores once, as far as it remembers their IDs.
 func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -106,8 +106,8 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 // an ID, a Version of at least 1, a Time, and the Type of its Event. Nobody may change
 // env afterwards. The errors are those of Publish, ErrInvalidEnvelope, and ErrNoSubscription.
 //
-// A journal stores it, once for its ID, however often it comes; with named subscribers it is not stored again, and
-// none of them may be durable (ErrDurable).
+// A journal stores it, once for its ID, however often it comes, as far as docs/ENGINES.md says for the engine; with
+// named subscribers it is not stored again, and none of them may be durable (ErrDurable).
 func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string) error {
 	if err := b.admit(ctx, "forward", env); err != nil {
 		return err
@@ -119,7 +119,8 @@ func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string)
 	return b.post(ctx, []posting{p})
 }
 
-// Subscriptions returns the open subscriptions in the order they were made.
+// Subscriptions returns the subscriptions in the order they were made: those that are open or closing, answerers too,
+// and after Shutdown all that were there.
 func (b *Bus) Subscriptions() []*Subscription { return b.routes.all() }
 
 // Stats returns the bus's account. It adds up the subscriptions' snapshots, which balance one by one; it

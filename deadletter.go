@@ -120,9 +120,12 @@ func (f DeadLetterFilter) Matches(l DeadLetter) bool {
 
 // What a DeadLetterStore, or Redeliver, answers.
 var (
-	ErrNoDeadLetter    = errors.New("no such dead letter")
+	// ErrNoDeadLetter: no letter of that ID is in the store; it has been redelivered or discarded, perhaps.
+	ErrNoDeadLetter = errors.New("no such dead letter")
+	// ErrDeadLettersFull: the store takes no further letter; the bus holds the delivery, and tries again.
 	ErrDeadLettersFull = errors.New("dead-letter store full")
-	ErrRedelivering    = errors.New("dead letter is being redelivered already")
+	// ErrRedelivering: somebody redelivers the letter at the moment, amends or discards it.
+	ErrRedelivering = errors.New("dead letter is being redelivered already")
 )
 
 // file is what has gone wrong with a delivery so far.

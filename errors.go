@@ -8,11 +8,18 @@ import (
 
 // What Publish and Forward refuse an event for. Nobody has been given the event.
 var (
-	ErrNilEvent        = errors.New("event is nil")
-	ErrInvalidName     = errors.New("invalid name")
-	ErrTypeConflict    = errors.New("event name belongs to another Go type")
-	ErrKeyTooLarge     = errors.New("event key is too large")
-	ErrHopLimit        = errors.New("chain of causes is too long")
+	// ErrNilEvent: the event is nil, or a nil pointer.
+	ErrNilEvent = errors.New("event is nil")
+	// ErrInvalidName: EventType is not 1 to 200 bytes of printable UTF-8 without spaces.
+	ErrInvalidName = errors.New("invalid name")
+	// ErrTypeConflict: another Go type has the event's name already; or EventType depends on the value; or, of Forward,
+	// Redeliver and Amend, the subscriber does not take events of that type.
+	ErrTypeConflict = errors.New("event name belongs to another Go type")
+	// ErrKeyTooLarge: EventKey is longer than 1 KiB.
+	ErrKeyTooLarge = errors.New("event key is too large")
+	// ErrHopLimit: the event, or the question, would have more causes before it than WithHopLimit allows.
+	ErrHopLimit = errors.New("chain of causes is too long")
+	// ErrInvalidEnvelope: an envelope that was made elsewhere lacks something, or EventVersion is below 1.
 	ErrInvalidEnvelope = errors.New("invalid envelope")
 	// ErrQuestion: it is not an event.
 	ErrQuestion = errors.New("is a question")
@@ -61,6 +68,9 @@ var (
 
 // PublishError says which subscribers did not take an event. Every other subscriber has taken it:
 // Forward(ctx, e.Envelope, e.Subscribers()...) tries again without repeating it for them.
+//
+// A subscription made WithSync is named also when it has taken the event and its handler has failed: Forward to it runs
+// the handler again, beside the dead letter.
 type PublishError struct {
 	Envelope *Envelope
 	Refusals []Refusal // in the order of subscription, at least one
@@ -95,7 +105,7 @@ func (e *PublishError) Unwrap() []error {
 	return errs
 }
 
-// Subscribers returns the names of those that did not take the event.
+// Subscribers returns the names of those in Refusals.
 func (e *PublishError) Subscribers() []string {
 	names := make([]string, len(e.Refusals))
 	for i, r := range e.Refusals {

@@ -96,7 +96,7 @@ func (e *Envelope) String() string {
 // GoString is String: %#v must not show the payload either.
 func (e *Envelope) GoString() string { return "jitney.Envelope(" + e.String() + ")" }
 
-// Delivery is one attempt to hand an envelope to one subscriber. A handler finds its own with
+// Delivery is an envelope on its way to one subscriber, at one of its attempts. A handler finds its own with
 // [FromContext].
 type Delivery struct {
 	*Envelope

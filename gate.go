@@ -19,7 +19,8 @@ type gate struct {
 
 // Pause keeps further deliveries of s from starting, until Resume. Those in the handler go on to their end;
 // the others wait, as do their publishers when the queue is full: nothing is dropped by the pause. A
-// subscription made WithSync refuses its publishers with ErrPaused meanwhile.
+// subscription made WithSync refuses its publishers with ErrPaused meanwhile. On a durable subscription the pause
+// outlives the process.
 //
 // Flush waits for what is held back, Shutdown and Close do not: they return it.
 func (s *Subscription) Pause() { s.pause(true, "jitney: subscription paused") }

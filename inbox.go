@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Inbox makes a handler idempotent: it runs it for a key until it has succeeded once.
+// Inbox makes a handler idempotent: it runs it for a key until it has succeeded once. Run may be called by several
+// goroutines at once.
 //
 // Implementations must pass jitneytest.TestInbox.
 type Inbox interface {

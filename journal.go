@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Journal keeps envelopes durably, each once and all in one order, and remembers for each durable subscriber which
-// of them it has settled. A bus made WithJournal publishes into it, and its subscriptions are fed from it.
+// Journal keeps envelopes durably, each once and all in one order (or those of a key in one, as the journal says), and
+// remembers for each durable subscriber which of them it has settled. A bus made WithJournal publishes into it, and its subscriptions are fed from it.
 //
 // Its methods may be called by several goroutines at once. It belongs to who has opened it, and is closed after the
 // bus's Shutdown. Implementations must pass jitneytest.TestJournal.
@@ -16,7 +16,8 @@ type Journal interface {
 	// Append stores all of envs, one behind the other, or none of them. When it returns nil they are as durable as
 	// the journal promises. ErrIndeterminate says that it is not known whether they have been stored. After any
 	// other error they are not, and will not be. An envelope whose ID is stored with the same content already is not
-	// stored again, and no error; with another content it is ErrIDConflict.
+	// stored again, and no error; with another content it is ErrIDConflict. How far back a journal remembers IDs is its
+	// own to say, and so is whether it takes several envelopes at a time.
 	//
 	// ctx says how long to wait for that; it is not what the storing depends on.
 	Append(ctx context.Context, envs ...*Envelope) error
@@ -142,7 +143,7 @@ const (
 // What a Journal answers.
 var (
 	// ErrIndeterminate: it is not known whether the events have been stored. To publish the same envelope again
-	// (Forward) stores it once.
+	// (Forward) stores it once, as far as the journal remembers its ID.
 	ErrIndeterminate = errors.New("it is not known whether this was stored")
 	// ErrNotDurable: the journal's settings do not let it keep its promise.
 	ErrNotDurable = errors.New("settings are not durable")
@@ -169,7 +170,8 @@ func (b *Bus) record(ctx context.Context, ps []posting) error {
 }
 
 // AppendError is the error of a Publish or Forward whose events the journal has not confirmed. After ErrIndeterminate,
-// Forward(ctx, env) of each envelope, in order, until it returns nil, stores each of them once.
+// Forward(ctx, env) of each envelope, in order, until it returns nil, stores each of them once, as far as the journal
+// remembers their IDs.
 type AppendError struct {
 	Envelopes []*Envelope // in the order of the events
 	Err       error

@@ -9,7 +9,8 @@ import (
 // filter; the journal of a bus that has one; or late subscribers, if the bus is made WithRetained of T. It is for
 // events that cost much to build, and costs a look at a table itself. Publish hooks and spans are no listeners.
 //
-// T is an event's own type: for an interface, and for a type whose EventType is no valid name, Listened panics.
+// T is an event's own type: for an interface, RawEvent, a question, and a type whose EventType is no valid name or is
+// another Go type's, Listened panics, unless the bus has a journal.
 func Listened[T Event](b *Bus) bool {
 	if b.journal != nil {
 		return true

@@ -13,6 +13,10 @@ import (
 
 // Option configures a [Bus]. Every [SubscribeOption] is one too: given to New it is the default of all
 // subscriptions. The order of options does not matter, but for that of middlewares.
+//
+// What is the default by being given to New, one subscription can replace, but not take back WithSync, WithEphemeral,
+// WithSideEffects, WithSticky, WithWorkers and WithFairShare. WithBreaker it takes back by a Breaker that never opens
+// (Failures below 0). Filters and middlewares add up.
 type Option interface {
 	applyBus(*busConfig)
 }
@@ -144,8 +148,9 @@ func WithSource(name string) Option {
 }
 
 // WithPublishHook adds a function that Publish calls for each envelope it has made, before anybody gets
-// it: to add headers, or to refuse the event by an error. ctx is the publisher's. A hook must not keep
-// the envelope's maps, nor publish. Hooks run in the order given. Forward does not call them. Default
+// it: to add headers, or to refuse the event by an error. Headers may be nil: then the hook makes the map. ctx is the
+// publisher's. A hook must not keep the envelope's maps, nor publish. Hooks run in the order given, and for several
+// publishers at once; for Schedule and Recur when the event is scheduled. Forward and Ask do not call them. Default
 // none.
 func WithPublishHook(hook func(ctx context.Context, env *Envelope) error) Option {
 	mustHave("WithPublishHook", hook != nil)
@@ -232,19 +237,20 @@ func WithRetained[T Event](keys int) Option {
 }
 
 // WithStart sets where a durable subscription begins whose name the journal does not know yet. With FromBeginning()
-// it gets all that the journal has. Default: the end.
+// it gets all that the journal has. On a subscription that is not durable it has no effect. Default: the end.
 func WithStart(from Start) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.from = from })
 }
 
 // WithSideEffects says that what a durable subscription does cannot be taken back, such as a mail: a journal replays
-// events to it only if it is told that this is meant.
+// events to it only if it is told that this is meant. Default: it replays them.
 func WithSideEffects() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.effects = true })
 }
 
 // WithEphemeral keeps a subscription of a bus WithJournal out of the journal: its queue is memory, and it hears what
-// is published while it is there. For caches and the like, which begin anew with the process.
+// is published while it is there. For caches and the like, which begin anew with the process. Without a journal it has
+// no effect. Default: durable.
 func WithEphemeral() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.ephemeral = true })
 }
@@ -257,7 +263,8 @@ func WithBuffer(n int) SubscribeOption {
 }
 
 // WithReserve sets how many more than its buffer a queue with overflow policy Block holds for
-// publishing handlers, who must not wait. Beyond it they get ErrOverflow. Default 65,536.
+// publishing handlers, who must not wait. Beyond it they get ErrOverflow. It has no effect on a durable subscription,
+// which no publisher reaches. Default 65,536.
 func WithReserve(n int) SubscribeOption {
 	mustBe("WithReserve", n >= 0, n)
 	return subscribeOption(func(c *subscribeConfig) { c.reserve = n })
@@ -292,6 +299,9 @@ func WithBatch(n int, d time.Duration) SubscribeOption {
 // WithBuffer, WithReserve, WithOverflow, WithWorkers, WithParking, WithBreaker and WithFairShare have no
 // effect, and as many handlers run at once
 // as publishers publish. Retries are waited for in Publish. Default: a queue and a goroutine.
+//
+// When the handler has failed for good, the PublishError names the subscription, although it has accepted the event:
+// Forward to it runs the handler again, beside the dead letter.
 func WithSync() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.sync = true })
 }
@@ -328,7 +338,8 @@ func WithIdempotency(inbox Inbox) SubscribeOption {
 
 // WithIdempotencyKey derives the inbox's key from the event, for sources that send the same fact twice
 // under two IDs. "" stands for the event's ID. Events of one key must be the same as JSON: another
-// payload under a used key is a dead letter, with ErrKeyReuse, not a duplicate. Default: the event's ID.
+// payload under a used key is a dead letter, with ErrKeyReuse, not a duplicate. key may be called by several goroutines
+// at once. Without WithIdempotency it has no effect. Default: the event's ID.
 func WithIdempotencyKey(key func(Event) string) SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.businessKey = key })
 }
@@ -369,9 +380,10 @@ func WithFairShare(f FairShare) SubscribeOption {
 // that it implements, such as [Event] for a filter that is given to New. With several filters, all must agree. Default:
 // all events are heard.
 //
-// wanted is called in Publish, before the event is in the queue, by several goroutines at once: it must be quick, and
-// depend on the event alone. An event for which it panics is delivered, so that it is not lost; that is counted and
-// logged. Forward to named subscribers and Redeliver do not ask it.
+// wanted is called in Publish, before the event is in the queue; for a durable subscription when the event is fetched
+// from the journal, and WithSticky in Subscribe for what is kept. It is called by several goroutines at once, must be
+// quick, and depend on the event alone. An event for which it panics is delivered, so that it is not lost; that is
+// counted and logged. Forward to named subscribers and Redeliver do not ask it.
 func WithFilter[T Event](wanted func(e T) bool) SubscribeOption {
 	mustHave("WithFilter", wanted != nil)
 	f := filter{reflect.TypeFor[T](), func(e Event) bool { return wanted(e.(T)) }}

@@ -88,8 +88,8 @@ func (b *Bus) redeliver(ctx context.Context, letter DeadLetter) (r *redelivery, 
 
 // Discard takes a dead letter out of its subscriber's store for good: its event will not be handled. What
 // is parked behind the letter goes on (WithParking), also when the store has lost the letter: then its ID
-// and Subscriber are enough. The errors are ErrNoDeadLetter, ErrRedelivering, ErrNoSubscription, and the
-// store's.
+// and Subscriber are enough. It can be done after Shutdown as well. The errors are ErrNoDeadLetter, ErrRedelivering,
+// ErrNoSubscription, and the store's.
 func (b *Bus) Discard(ctx context.Context, letter DeadLetter) error {
 	err := b.exclusively(letter, func(s *Subscription) error {
 		err := ErrNoDeadLetter
@@ -113,8 +113,8 @@ func (b *Bus) Discard(ctx context.Context, letter DeadLetter) error {
 // Amend puts e in the place of the event in a stored dead letter, which is what Redeliver hands over from
 // then on. The new envelope has an ID of its own and names the one that died as its cause; time, source,
 // correlation id and headers stay. The letter keeps the envelope that died first as its Original. Amend
-// returns the letter as it is stored now. Publish hooks are not called. The errors are those of Discard,
-// and what Publish says of an event that is not valid.
+// returns the letter as it is stored now. Publish hooks are not called. It can be done after Shutdown as well. The
+// errors are those of Discard, and what Publish says of an event that is not valid.
 func (b *Bus) Amend(ctx context.Context, letter DeadLetter, e Event) (amended DeadLetter, err error) {
 	err = b.exclusively(letter, func(s *Subscription) error {
 		if s.letters == nil {

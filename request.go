@@ -94,7 +94,8 @@ func answered(next Handler) Handler {
 // ErrHopLimit (see WithHopLimit) and an error that says who asked whom.
 //
 // The other errors: the end of ctx, ErrClosed after the start of Shutdown unless a handler asks, ErrNilEvent,
-// ErrNoAnswer if nobody answers questions of q's type, ErrPaused, and what the answerer returns. Its panic is a
+// ErrNoAnswer if nobody answers questions of q's type, or if a middleware of the answerer returns nil without passing the
+// question on, ErrPaused, and what the answerer returns. Its panic is a
 // [*PanicError]; runtime.Goexit in it counts as failed, and ends the asker's goroutine, which it runs in.
 func Ask[A any](ctx context.Context, b *Bus, q Query[A]) (answer A, err error) {
 	in := &inquiry{}

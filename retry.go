@@ -123,8 +123,8 @@ func Skip(err error) error {
 }
 
 // RetryAfter asks for the next attempt d from now, instead of when the retry policy would have it; for a
-// server's "Retry-After", say. The policy still bounds the attempts and the time. A negative d counts as
-// 0. RetryAfter(d, nil) is nil.
+// server's "Retry-After", say. The policy still bounds the attempts and the time: without WithRetry there is no next
+// attempt. A negative d counts as 0. RetryAfter(d, nil) is nil.
 func RetryAfter(d time.Duration, err error) error { return steered(err, wayRetryAfter, max(d, 0)) }
 
 var errSkipped = errors.New("skipped")

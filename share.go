@@ -11,7 +11,9 @@ import (
 type FairShare struct {
 	// By names the share that an event belongs to: its tenant, say. Default: its key. By and Cost are
 	// called in Publish, and must be safe for use by several goroutines; where one panics, Publish
-	// returns an error that names the subscription.
+	// returns an error that names the subscription. For a durable subscription they are called when an event is
+	// fetched from the journal, and WithSticky in Subscribe for what is kept: an event for which one panics there is
+	// delivered, at a cost of 1, without a share of its own.
 	By func(*Envelope) string
 	// Cost says how much of its share an event takes, at least 1: the lines of an import, say. Default 1.
 	Cost func(*Envelope) int

@@ -18,7 +18,7 @@ type Stats struct {
 
 	Queued  int // not begun, or due for another attempt
 	Running int // in the handler
-	Waiting int // between two attempts, or for the dead-letter store
+	Waiting int // between two attempts, or for the dead-letter store or the inbox to work again
 	Parked  int // behind a dead letter of their key; see WithParking
 
 	Failed uint64 // questions whose asker got an error
@@ -29,8 +29,8 @@ type Stats struct {
 	Opened      uint64 // times that the breaker has opened, after a failed try as well
 	Late        uint64 // the part of Handled that succeeded after its timeout
 	Filtered    uint64 // events that a filter has kept out: no deliveries
-	Refused     uint64 // deliveries not accepted: queue full, or the publisher gave up waiting
-	StoreErrors uint64 // failures of the dead-letter store or of the inbox itself
+	Refused     uint64 // deliveries not accepted: queue full, closed or paused, or the publisher gave up waiting
+	StoreErrors uint64 // failures of the dead-letter store, of the inbox itself, or to open or read the journal
 	Unknown     uint64 // events of a journal put aside because this program cannot decode them
 	// FilterErrors counts the filters that panicked; their events were delivered.
 	FilterErrors uint64
@@ -39,8 +39,8 @@ type Stats struct {
 	Paused  bool         // by Pause; of a bus: any subscription
 	Breaker BreakerState // of a bus: that of the subscription where it is worst
 
-	// Oldest is when the oldest delivery that has not ended, and is not parked, was accepted; zero if
-	// there is none.
+	// Oldest is when the oldest delivery that has not ended, and is not parked, was accepted, or, of a durable
+	// subscription, when its event was published; zero if there is none.
 	Oldest time.Time
 }
 

@@ -13,7 +13,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// Subscription is one subscriber's place on a bus: a handler, its queue and its account.
+// Subscription is one subscriber's place on a bus: a handler, its queue and its account. Its methods may be called by
+// several goroutines at once.
 type Subscription struct {
 	name string
 	bus  *Bus
@@ -60,7 +61,8 @@ type Subscription struct {
 
 // Subscribe makes handler handle the events of type T that are published from now on. name says who is
 // asking: it is 1 to 200 bytes of printable UTF-8 without spaces, no other open subscription of the bus
-// has it, and logs, dead letters and Forward know the subscriber by it.
+// has it, and logs, dead letters and Forward know the subscriber by it. It is free again when Close has returned; a
+// durable subscription's place stays in the journal under it.
 //
 // T is an event's own type; or an interface, and then handler gets every event that implements it, in
 // the order of Publish: [Event] for all events, an interface of a module's own for its family.
@@ -68,12 +70,12 @@ type Subscription struct {
 // Events are handled one at a time, in a goroutine of the subscription; see WithWorkers and WithSync.
 // What handler returns decides: nil settles the delivery; see also Permanent, Skip and RetryAfter. The
 // ctx it gets carries the delivery (FromContext), the trace context, the correlation id and the baggage that
-// WithBaggage allows, and nothing else of the publisher's; it ends when the handler returns, at WithTimeout, and at the deadline of
-// Shutdown or Close, and context.Cause tells which.
+// WithBaggage allows, and nothing else of the publisher's, unless WithSync; it ends when the handler returns, at
+// WithTimeout, and at the deadline of Shutdown or Close, and context.Cause tells which.
 //
-// Subscribe panics when it is called wrongly: with a nil handler, a name that is invalid or taken, or a T
-// whose event name belongs to another Go type. On a bus that has been shut down it returns a
-// subscription that is closed.
+// Subscribe panics when it is called wrongly: with a nil handler, a name that is invalid, taken, or open in the journal
+// already (ErrInUse), a T that is a question or whose event name belongs to another Go type, a filter of another type,
+// or options that contradict each other. On a bus that has been shut down it returns a subscription that is closed.
 func Subscribe[T Event](b *Bus, name string, handler func(ctx context.Context, e T) error, opts ...SubscribeOption) *Subscription {
 	if b == nil || handler == nil {
 		panic(fmt.Sprintf("jitney: Subscribe %q: nil bus or handler, at %s", name, caller()))
