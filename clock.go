@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// clock tells the time for two thirds of what time.Now costs: it reads both of the computer's clocks every
+// clock tells the time for about half of what time.Now costs: it reads both of the computer's clocks every
 // so often, and only the monotonic one in between. When the wall clock is set, it follows within
 // maxClockAge. The zero value is ready to use.
 type clock struct {

@@ -22,7 +22,10 @@
 //
 // What a module must know at once it asks for: [Ask] has one answerer give the answer ([Answer]), in the asker's
 // goroutine, and its failure is the asker's. A subscriber that comes late can begin with the last event of each key
-// ([WithRetained], [WithSticky]); one that wants some events alone says which ([WithFilter]).
+// ([WithRetained], [WithSticky]); one that wants some events alone says which ([WithFilter]). Who publishes can ask
+// whether anybody listens ([Listened]), and have an event published later ([Bus.Schedule]) or by a timetable
+// ([Bus.Recur]). A recorder ([WithRecorder]) is told of each publication and attempt: package why makes of that why
+// something ran, package flowmap which way all events go.
 //
 // What it does not: without a journal a queue is memory, and what it holds ends with the process. There is no order
 // across keys, nor across publishers that do not wait for each other. A handler runs at least once, so it may
@@ -36,11 +39,12 @@
 //	func (p Placed) EventKey() string { return p.OrderID }       // same key, same order
 //
 //	b := jitney.New()
-//	defer b.Shutdown(ctx)
 //
 //	jitney.Subscribe(b, "billing", func(ctx context.Context, e orders.Placed) error {
 //		return charge(ctx, e.OrderID, e.Cents)
-//	}, jitney.WithRetry(jitney.Retry{Attempts: 5}), jitney.WithDeadLetters(letters))
+//	}, jitney.WithRetry(jitney.Retry{Attempts: 5}))
 //
 //	err := b.Publish(ctx, orders.Placed{OrderID: "1", Cents: 4200})
+//	// …
+//	err = errors.Join(err, b.Shutdown(ctx)) // nothing accepted is lost, or it is named in err
 package jitney
