@@ -8,7 +8,8 @@ import (
 )
 
 // Journal keeps envelopes durably, each once and all in one order (or those of a key in one, as the journal says), and
-// remembers for each durable subscriber which of them it has settled. A bus made WithJournal publishes into it, and its subscriptions are fed from it.
+// remembers for each durable subscriber which of them it has settled. A bus made WithJournal publishes into it, and its
+// subscriptions are fed from it.
 //
 // Its methods may be called by several goroutines at once. It belongs to who has opened it, and is closed after the
 // bus's Shutdown. Implementations must pass jitneytest.TestJournal.

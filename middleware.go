@@ -20,8 +20,9 @@ type Handler func(ctx context.Context, e Event) error
 // For SubscribeBatch it is called once per batch, with a [Batch].
 //
 // A middleware that returns without calling next has handled the attempt itself: nil settles the
-// delivery; around an answerer it is ErrNoAnswer, for there is no answer. It may pass on another event of the same type, and a context derived from its own. It must
-// not call next twice in an attempt (ErrCalledTwice) nor after it has returned (ErrForeignContext).
+// delivery; around an answerer it is ErrNoAnswer, for there is no answer. It may pass on another event of the same
+// type, and a context derived from its own. It must not call next twice in an attempt (ErrCalledTwice) nor after it has
+// returned (ErrForeignContext).
 type Middleware func(next Handler) Handler
 
 // PanicError is the error of an attempt in which user code panicked, or ended its goroutine with
