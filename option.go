@@ -148,10 +148,9 @@ func WithSource(name string) Option {
 }
 
 // WithPublishHook adds a function that Publish calls for each envelope it has made, before anybody gets
-// it: to add headers, or to refuse the event by an error. Headers may be nil: then the hook makes the map. ctx is the
-// publisher's. A hook must not keep the envelope's maps, nor publish. Hooks run in the order given, and for several
-// publishers at once; for Schedule and Recur when the event is scheduled. Forward and Ask do not call them. Default
-// none.
+// it: to add headers, for which there is a map, or to refuse the event by an error. ctx is the publisher's. A hook must
+// not keep the envelope's maps, nor publish. Hooks run in the order given, and for several publishers at once; for
+// Schedule and Recur when the event is scheduled. Forward and Ask do not call them. Default none.
 func WithPublishHook(hook func(ctx context.Context, env *Envelope) error) Option {
 	mustHave("WithPublishHook", hook != nil)
 	return busOption(func(c *busConfig) { c.hooks = append(c.hooks, hook) })
