@@ -19,7 +19,8 @@ var (
 	ErrKeyTooLarge = errors.New("event key is too large")
 	// ErrHopLimit: the event, or the question, would have more causes before it than WithHopLimit allows.
 	ErrHopLimit = errors.New("chain of causes is too long")
-	// ErrInvalidEnvelope: an envelope that was made elsewhere lacks something, or EventVersion is below 1.
+	// ErrInvalidEnvelope: an envelope that was made elsewhere lacks something; or EventVersion is below 1; or the time
+	// given to Schedule is beyond what an envelope can have.
 	ErrInvalidEnvelope = errors.New("invalid envelope")
 	// ErrQuestion: it is not an event.
 	ErrQuestion = errors.New("is a question")

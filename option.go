@@ -14,9 +14,9 @@ import (
 // Option configures a [Bus]. Every [SubscribeOption] is one too: given to New it is the default of all
 // subscriptions. The order of options does not matter, but for that of middlewares.
 //
-// What is the default by being given to New, one subscription can replace, but not take back WithSync, WithEphemeral,
-// WithSideEffects, WithSticky, WithWorkers and WithFairShare. WithBreaker it takes back by a Breaker that never opens
-// (Failures below 0). Filters and middlewares add up.
+// A subscription's own options take the place of the defaults; filters and middlewares add up. It cannot take back
+// WithSync, WithEphemeral, WithSideEffects, WithSticky, WithWorkers and WithFairShare; WithBreaker only by a Breaker that
+// never opens (Failures below 0).
 type Option interface {
 	applyBus(*busConfig)
 }
@@ -296,11 +296,9 @@ func WithBatch(n int, d time.Duration) SubscribeOption {
 // WithSync makes the handler run in its publisher's goroutine, within the publisher's context: Publish
 // returns the handler's error. Other subscribers' queues get the event first. There is no queue, so
 // WithBuffer, WithReserve, WithOverflow, WithWorkers, WithParking, WithBreaker and WithFairShare have no
-// effect, and as many handlers run at once
-// as publishers publish. Retries are waited for in Publish. Default: a queue and a goroutine.
-//
-// When the handler has failed for good, the PublishError names the subscription, although it has accepted the event:
-// Forward to it runs the handler again, beside the dead letter.
+// effect, and as many handlers run at once as publishers publish. Retries are waited for in Publish. If all fail, the
+// PublishError names the subscription, although it has accepted the event: Forward to it runs the handler again, beside
+// the dead letter. Default: a queue and a goroutine.
 func WithSync() SubscribeOption {
 	return subscribeOption(func(c *subscribeConfig) { c.sync = true })
 }
