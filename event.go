@@ -45,7 +45,8 @@ type Envelope struct {
 	Type    string
 	Version int
 	// Time is when Publish was called, by the wall clock alone: it has no monotonic reading. When that clock is
-	// set, it follows within 10 ms.
+	// set, it follows within 10 ms. Of a scheduled event it is the time that it is for, or when Schedule was called if
+	// that was past.
 	Time time.Time
 	// Source names the program that published the event; see WithSource.
 	Source string
