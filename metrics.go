@@ -46,7 +46,7 @@ var counters = []struct {
 	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and were not used up: thanks to the breaker, or in a batch that failed as a whole.", "", func(s Stats) uint64 { return s.Spared }},
 	{"jitney.attempts.late", "{attempt}", "Attempts that succeeded after their timeout.", "", func(s Stats) uint64 { return s.Late }},
 	{"jitney.breaker.opened", "{time}", "Times that the breaker has opened.", "", func(s Stats) uint64 { return s.Opened }},
-	{"jitney.store.errors", "{error}", "Failures of the dead-letter store or the inbox.", "", func(s Stats) uint64 { return s.StoreErrors }},
+	{"jitney.store.errors", "{error}", "Failures of the dead-letter store, of the inbox, and of opening or reading the journal.", "", func(s Stats) uint64 { return s.StoreErrors }},
 	{"jitney.events.unknown", "{event}", "Events of the journal put aside: this program cannot decode them.", "", func(s Stats) uint64 { return s.Unknown }},
 	{"jitney.watchdog.findings", "{finding}", "Slow handlers and waiting publishers that the watchdog has named.", "", func(s Stats) uint64 { return s.Slow }},
 }

@@ -93,6 +93,7 @@ func (s *scheduler) enlist(r *Recurrence) (other *Recurrence) {
 
 // Stop ends the recurrence in this process, and unschedules the occurrence that is to come, which other processes that
 // share the journal will not publish either. The error is the journal's; it has ended all the same.
+// It may be called by several goroutines at once.
 func (r *Recurrence) Stop(ctx context.Context) error {
 	s := r.scheduler
 	at := s.strike(r)

@@ -47,7 +47,8 @@ var (
 var lastTime = time.Unix(0, math.MaxInt64).UTC()
 
 // Schedule has e published at a time, or at once if that is past, and returns its ID, by which it can be unscheduled.
-// The envelope is made now, with correlation and cause from ctx, and publish hooks see it now; its Time is at.
+// The envelope is made now, with correlation and cause from ctx, and publish hooks see it now; its Time is at, or now if
+// that is past.
 //
 // Without a journal the events wait in memory, 100,000 at most, and what is left at Shutdown is returned by it. With a
 // journal they outlive the process, are published by whichever process notices first that they are due, within a second
