@@ -30,6 +30,9 @@ type Ends struct {
 	// System is what kind of engine it is, in the words of OpenTelemetry's messaging.system: "nats", "kafka".
 	// Default "jitney".
 	System string
+	// Address is where the engine is, "host" or "host:port", for server.address and server.port of spans and measurements.
+	// Default "": they are left out.
+	Address string
 	// MaxPlaces is how many places an event may have left before it comes to this bridge; one that has left more is
 	// a dead letter. Default 16.
 	MaxPlaces int

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +33,8 @@ const (
 	attrMessage       = attribute.Key("messaging.message.id")
 	attrConversation  = attribute.Key("messaging.message.conversation_id")
 	attrErrorType     = attribute.Key("error.type")
+	attrServer        = attribute.Key("server.address")
+	attrPort          = attribute.Key("server.port")
 )
 
 // signals are a way's spans and measurements. The trace context that an event came with is that of its creation, and
@@ -74,11 +78,26 @@ func receiving(ends Ends, name string) *signals {
 func newSignals(ends Ends, operation string, kind trace.SpanKind, more ...attribute.KeyValue) *signals {
 	common := append([]attribute.KeyValue{
 		attrSystem.String(ends.System), attrDestination.String(ends.There), attrOperation.String(operation),
-	}, more...)
+	}, append(more, whereIs(ends.Address)...)...)
 	return &signals{
 		tracer: ends.TracerProvider.Tracer(scopeName), span: operation + " " + ends.There, kind: kind,
 		common: common, about: append(common[:len(common):len(common)], attrOperationType.String(operation)),
 	}
+}
+
+func whereIs(address string) []attribute.KeyValue {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	var list []attribute.KeyValue
+	if host != "" {
+		list = append(list, attrServer.String(host))
+	}
+	if port, err := strconv.ParseUint(service, 10, 16); err == nil {
+		list = append(list, attrPort.Int64(int64(port)))
+	}
+	return list
 }
 
 // buckets are those of the conventions.

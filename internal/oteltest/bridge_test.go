@@ -58,7 +58,7 @@ func newCrossing(sampler sdktrace.Sampler) *crossing {
 
 func (c *crossing) ends(r *rig, name string) bridge.Ends {
 	return bridge.Ends{
-		Bus: r.Bus, Here: name, Engine: c.engine, There: "ORDERS", System: "nats", Logger: slog.New(slog.DiscardHandler),
+		Bus: r.Bus, Here: name, Engine: c.engine, There: "ORDERS", System: "nats", Address: "stream.example:4222", Logger: slog.New(slog.DiscardHandler),
 		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(r.spans)), MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(c.readers[name])),
 	}
 }
@@ -110,6 +110,7 @@ func TestTraceGoesOnAcrossABridge(t *testing.T) {
 		want := map[string]string{
 			"messaging.system": "nats", "messaging.destination.name": "ORDERS", "messaging.operation.name": "send",
 			"messaging.operation.type": "send", "messaging.message.id": id, "messaging.message.conversation_id": "flow",
+			"server.address": "stream.example", "server.port": "4222",
 		}
 		assert.Equal(t, want, attributes(sends[1]))
 		want["error.type"] = "*errors.errorString"
@@ -120,7 +121,7 @@ func TestTraceGoesOnAcrossABridge(t *testing.T) {
 		assert.Equal(t, map[string]string{
 			"messaging.system": "nats", "messaging.destination.name": "ORDERS", "messaging.operation.name": "process",
 			"messaging.operation.type": "process", "messaging.message.id": id, "messaging.message.conversation_id": "flow",
-			"messaging.consumer.group.name": "in",
+			"messaging.consumer.group.name": "in", "server.address": "stream.example", "server.port": "4222",
 		}, attributes(processes[0]))
 		for _, s := range append(sends, processes...) {
 			require.Len(t, s.Links, 1, s.Name)
@@ -150,7 +151,7 @@ func TestBridgeMeasuresAsTheConventionsSay(t *testing.T) {
 		require.NoError(t, c.shop.Publish(t.Context(), placed{"canary", 1}, placed{"canary", 2}))
 		require.NoError(t, c.shop.Flush(t.Context()))
 		require.NoError(t, c.ways[1].Bus().Flush(t.Context()))
-		common := []string{"messaging.system", "nats", "messaging.destination.name", "ORDERS", "messaging.operation.name"}
+		common := []string{"server.address", "stream.example", "server.port", "4222", "messaging.system", "nats", "messaging.destination.name", "ORDERS", "messaging.operation.name"}
 		of := func(more ...string) []string { return append(common[:len(common):len(common)], more...) }
 
 		shop := c.metrics(t, "shop")

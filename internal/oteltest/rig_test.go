@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"slices"
 	"strings"
 	"testing"
@@ -86,7 +87,11 @@ func value(t *testing.T, m metricdata.Metrics, attrs ...string) float64 {
 	t.Helper()
 	want := make([]attribute.KeyValue, 0, len(attrs)/2)
 	for i := 0; i < len(attrs); i += 2 {
-		want = append(want, attribute.String(attrs[i], attrs[i+1]))
+		kv := attribute.String(attrs[i], attrs[i+1])
+		if n, err := strconv.Atoi(attrs[i+1]); err == nil && attrs[i] == "server.port" {
+			kv = attribute.Int(attrs[i], n)
+		}
+		want = append(want, kv)
 	}
 	set := attribute.NewSet(want...)
 	switch data := m.Data.(type) {
