@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
