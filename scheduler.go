@@ -99,8 +99,8 @@ func (s *scheduler) begin() {
 	go s.run(after)
 }
 
-// halt ends the goroutine, but waits no longer than until over for a synchronous handler that it is in.
-func (s *scheduler) halt(over <-chan struct{}) {
+// halt ends the goroutine, and waits for it until done: a synchronous handler may not return.
+func (s *scheduler) halt(done <-chan struct{}) {
 	s.stop()
 	s.mu.Lock()
 	s.over = true
@@ -109,11 +109,9 @@ func (s *scheduler) halt(over <-chan struct{}) {
 	if running {
 		select {
 		case <-s.stopped:
-		case <-over:
-			return
+		case <-done:
 		}
 	}
-	s.refused.Wait()
 }
 
 func (s *scheduler) setApart(id uuid.UUID, on bool) {
@@ -137,24 +135,38 @@ func (s *scheduler) next() (list []Scheduled, err error) {
 	return slices.DeleteFunc(list, func(e Scheduled) bool { return s.apart[e.ID] }), err
 }
 
-// left is what has not been published when all else has ended.
-func (s *scheduler) left() []Unhandled {
+// left adds what has not been published to the list of what else is left.
+func (s *scheduler) left(list []Unhandled) []Unhandled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.owed
+	n := len(list)
+	list = append(list, s.owed...)
 	if s.memory != nil {
 		for _, e := range s.memory.close() {
 			if s.recurs(e) {
 				continue
 			}
-			list = append(list, Unhandled{Envelope: e.Envelope, Due: e.At})
+			if !hangs(e, list[:n]) {
+				list = append(list, Unhandled{Envelope: e.Envelope, Due: e.At})
+			}
 		}
 	}
 	return list
 }
 
+// hangs reports whether e is with handlers that do not return, and notes there that it is being published.
+func hangs(e Scheduled, list []Unhandled) (found bool) {
+	for i := range list {
+		if u := &list[i]; u.Running && u.Envelope == e.Envelope {
+			u.Due, found = e.At, true
+		}
+	}
+	return found
+}
+
 func (s *scheduler) run(after time.Duration) {
 	defer close(s.stopped)
+	defer s.refused.Wait()
 	wait := after
 	for s.life.Err() == nil {
 		t := time.NewTimer(wait)
