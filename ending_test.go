@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,5 +195,55 @@ func TestWhatStaysInTheJournalIsNotNamed(t *testing.T) {
 		require.NoError(t, b.Flush(t.Context()))
 		assert.Len(t, h.numbers(), 10)
 		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+func TestADueEventIsHandledOnUntilShutdownsDeadline(t *testing.T) {
+	for handling, late := range map[time.Duration]bool{time.Second / 2: false, time.Hour: true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := jitney.New(silent)
+			var cause error
+			s := jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+				select {
+				case <-ctx.Done():
+					cause = context.Cause(ctx)
+					return cause
+				case <-time.After(handling):
+					return nil
+				}
+			}, jitney.WithSync())
+			_, err := b.Schedule(t.Context(), time.Now(), fact{N: 1})
+			require.NoError(t, err)
+			synctest.Wait()
+			left, _ := shutIn(t, b)
+			if !late {
+				assert.Nil(t, left)
+				require.NoError(t, cause)
+				assert.EqualValues(t, 1, s.Stats().Handled)
+				return
+			}
+			require.ErrorIs(t, cause, jitney.ErrDeadline)
+			require.Len(t, left.Unhandled, 1)
+			assert.Equal(t, "s", left.Unhandled[0].Subscriber)
+		})
+	}
+}
+
+type never struct{ until chan struct{} }
+
+func (n never) Next(time.Time) time.Time { <-n.until; return time.Time{} }
+
+func TestShutdownDoesNotWaitForATimetableForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l logged
+		b := jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&l, nil))))
+		n := never{make(chan struct{})}
+		b.Recur("never", n, func(time.Time) jitney.Event { return fact{} })
+		synctest.Wait()
+		left, took := shutIn(t, b)
+		assert.Nil(t, left)
+		assert.Equal(t, 6*time.Second, took)
+		assert.NotEmpty(t, l.line("no longer waited for"))
+		close(n.until)
 	})
 }

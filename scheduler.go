@@ -99,18 +99,22 @@ func (s *scheduler) begin() {
 	go s.run(after)
 }
 
-// halt ends the goroutine, and waits for it until done: a synchronous handler may not return.
-func (s *scheduler) halt(done <-chan struct{}) {
+// halt ends the goroutine, waits for it until done, and reports whether it has ended: a synchronous handler may not
+// return.
+func (s *scheduler) halt(done <-chan struct{}) bool {
 	s.stop()
 	s.mu.Lock()
 	s.over = true
 	running := s.running
 	s.mu.Unlock()
-	if running {
-		select {
-		case <-s.stopped:
-		case <-done:
-		}
+	if !running {
+		return true
+	}
+	select {
+	case <-s.stopped:
+		return true
+	case <-done:
+		return false
 	}
 }
 
@@ -233,6 +237,7 @@ func (s *scheduler) publish(e Scheduled) error {
 		s.giveUp(e, err)
 		return nil
 	}
+	p.due = true
 	err = b.post(s.life, []posting{p})
 	var refused *PublishError
 	switch {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -116,7 +117,9 @@ func (b *Bus) drain() error {
 	}
 	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
 	unhandled := b.end(b.patient, over, subs, ErrClosed)
-	b.schedule.halt(over)
+	if !b.schedule.halt(over) {
+		b.log(b.schedule.life, slog.LevelError, "jitney: what is due, or its timetable, does not return; no longer waited for")
+	}
 	unhandled = b.schedule.left(unhandled)
 	defer b.hurry(nil)
 	if len(unhandled) == 0 {

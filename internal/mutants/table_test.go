@@ -108,7 +108,7 @@ var mutants = []mutant{
 	{"recall-does-not-wait", []edit{{"recall.go", "			runs = append(runs, e.rare.ran)\n", ""}}, "^TestWhatAJournalRecallsIsNotHandledHere$"},
 	{"recall-leaves-parked", []edit{{"recall.go", "		case back[e.position()]:\n			p.n--", "		case false:\n			p.n--"}}, "^TestWhatAJournalRecallsIsNotHandledHere$"},
 	{"recalled-is-through", []edit{{"recall.go", "		f.through.Store(min(f.through.Load(), pos-1))\n", ""}}, "^TestFlushWaitsForWhatIsRecalledAndComesAgain$"},
-	{"scheduled-forgotten-first", []edit{{"scheduler.go", "	err = b.post(s.life, []posting{p})\n	var refused", "	_ = s.forget(e)\n	err = b.post(s.life, []posting{p})\n	var refused"}}, "^TestWhatIsDueWaitsForAJournalThatFails$"},
+	{"scheduled-forgotten-first", []edit{{"scheduler.go", "	p.due = true\n	err = b.post(s.life, []posting{p})\n", "	p.due = true\n	_ = s.forget(e)\n	err = b.post(s.life, []posting{p})\n"}}, "^TestWhatIsDueWaitsForAJournalThatFails$"},
 	{"scheduled-not-returned", []edit{{"scheduler.go", "if s.memory != nil {\n		for", "if s.memory == nil {\n		for"}}, "^TestG39Later$"},
 	{"pause-forgotten", []edit{{"held.go", "f.s.queue.holdAgain(h)", "_ = h"}}, "^TestAPauseHoldsOnAfterARestart$"},
 	{"batch-moved-in-part", []edit{{"sqljournal/moving.go", "if len(missing) == 0 || len(list) < maxBatch {", "if true {"}}, "sqljournal/sqlite:^TestG23Outbox$/^Batches$"},
