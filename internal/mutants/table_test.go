@@ -176,6 +176,12 @@ var mutants = []mutant{
 	{"flow-pattern-not-escaped", []edit{{"sqljournal/flow.go", `.Replace(string(text))`, `.Replace("")+string(text)`}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
 
 	// Batches.
+	{"cursors-have-a-grace-of-their-own", []edit{{"shutdown.go", "b.endFeeds(last, subs)", "b.endFeeds(time.Now().Add(b.grace), subs)"}, {"shutdown.go", "\tlast := time.Now().Add(b.grace)\n", ""}, {"shutdown.go", "\tif patient.Err() == nil {\n\t\tlast = time.Now().Add(b.grace)\n\t}\n", ""}}, "^TestShutdownClosesAllCursorsWithinOneGrace$"},
+	{"cursors-closed-in-turn", []edit{{"feed.go", "feeds.Go(func() { s.feed.end(ctx) })", "own, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.grace)\n\t\t\ts.feed.end(own)\n\t\t\tcancel()"}}, "^TestShutdownClosesAllCursorsWithinOneGrace$"},
+	{"due-named-twice", []edit{{"scheduler.go", "if !hangs(e, list[:n]) {", "if hangs(e, list[:n]); true {"}}, "^TestADueEventWhoseHandlerHangsIsNamedOnceAndInTime$"},
+	{"due-interrupted-at-once", []edit{{"fanout.go", "\tif p.due {\n", "\tif p.due && false {\n"}}, "^TestADueEventIsHandledOnUntilShutdownsDeadline$"},
+	{"feed-that-hangs-not-named", []edit{{"feed.go", "if env := f.asked.Load(); env != nil {", "if env := f.asked.Load(); env != nil && false {"}}, "^TestWhatDoesNotDecideAboutADurableEventIsNamedInTime$"},
+	{"flush-outlives-shutdown", []edit{{"bus.go", "return settled || down\n", "return settled\n"}}, "^TestFlushEndsWithShutdown$"},
 	{"batch-not-recorded", []edit{{"batch_deliver.go", "\t\t\ts.toldOf(b, i, number, v)\n", "\t\t\t_ = number\n"}}, "^TestARecorderIsToldOfEachEventOfABatch$"},
 	{"batch-blames-all", []edit{{"batch_deliver.go", "b.halve = len(b.entries) > 1 &&", "b.halve = false &&"}}, "^TestAPoisonedEventDiesAlone$"},
 	{"batch-never-halved", []edit{{"batch_deliver.go", "e.most = int32(len(b.entries) / 2)", "e.most = 1"}}, "^TestAPoisonedEventDiesAlone$"},
