@@ -144,7 +144,8 @@ func (b *Bus) Stats() BusStats {
 // waits for what is paused, but not for what is parked behind a dead letter. With a journal, everything that is stored
 // when Flush is called counts as accepted, and must have been settled by the durable subscriptions of this process.
 // It returns an error that wraps ctx's cause if ctx ends first, ErrClosed if Shutdown ends first and leaves something
-// that is not settled, and ErrReentrant in a handler. After a Shutdown that has left nothing it returns nil.
+// that is not settled, and ErrReentrant in a handler. After a Shutdown that has left nothing it returns nil, as long as
+// the journal, if there is one, says that nothing is left.
 func (b *Bus) Flush(ctx context.Context) error {
 	if b.handles(ctx) {
 		return fmt.Errorf("jitney: flush: %w", ErrReentrant)

@@ -81,8 +81,8 @@ func (e *UnhandledError) Unwrap() []error {
 //
 // When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
 // further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
-// [*UnhandledError] that has all deliveries which were not handled, but those that stay in a journal; a handler that has
-// not returned by then is named in it. An attempt that failed because it was interrupted is not used up. All other
+// [*UnhandledError] that has all deliveries which were not handled, but those that stay in a journal; a handler that
+// has not returned by then is named in it. An attempt that failed because it was interrupted is not used up. All other
 // goroutines of the bus have ended.
 //
 // Further calls, at the same time or later, return the same result; if the context of any of them ends,
@@ -118,7 +118,8 @@ func (b *Bus) drain() error {
 	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
 	unhandled := b.end(b.patient, over, subs, ErrClosed)
 	if !b.schedule.halt(over) {
-		b.log(b.schedule.life, slog.LevelError, "jitney: what is due, or its timetable, does not return; no longer waited for")
+		b.log(b.schedule.life, slog.LevelError,
+			"jitney: what is due, or a timetable, does not return; no longer waited for")
 	}
 	unhandled = b.schedule.left(unhandled)
 	defer b.hurry(nil)
