@@ -144,7 +144,9 @@ func (b *Bus) Stats() BusStats {
 // skipped, dead or dropped, also what handlers published meanwhile and what waited for another attempt. It
 // waits for what is paused, but not for what is parked behind a dead letter. With a journal, everything that is stored
 // when Flush is called counts as accepted, and must have been settled by the durable subscriptions of this process.
-// It returns an error that wraps ctx's cause if ctx ends first, and ErrReentrant in a handler.
+// It returns an error that wraps ctx's cause if ctx ends first, ErrClosed if Shutdown ends first and leaves something
+// that is not settled, and ErrReentrant in a handler. After a Shutdown that has left nothing it returns nil, as long as
+// the journal, if there is one, says that nothing is left.
 func (b *Bus) Flush(ctx context.Context) error {
 	if b.handles(ctx) {
 		return fmt.Errorf("jitney: flush: %w", ErrReentrant)
@@ -156,10 +158,29 @@ func (b *Bus) Flush(ctx context.Context) error {
 			s.queue.nudge()
 		}
 	}
-	if !b.bell.until(ctx.Done(), func() bool { return b.settledAll(ctx) }) {
-		return fmt.Errorf("jitney: flush: %w", context.Cause(ctx))
+	var down, settled bool
+	b.bell.until(ctx.Done(), func() bool {
+		down = b.ended() // before it looks: what is left after that is not waited for
+		settled = b.settledAll(ctx)
+		return settled || down
+	})
+	switch {
+	case settled:
+		return nil
+	case down:
+		return fmt.Errorf("jitney: flush: %w, with something left", ErrClosed)
 	}
-	return nil
+	return fmt.Errorf("jitney: flush: %w", context.Cause(ctx))
+}
+
+// ended reports whether Shutdown is done.
+func (b *Bus) ended() bool {
+	select {
+	case <-b.down:
+		return true
+	default:
+		return false
+	}
 }
 
 // settledAll reports whether there was a moment when everything was settled, in the journal as well.

@@ -4,8 +4,8 @@
 // What it guarantees, in short (README.md has the whole list, and the test of each):
 //
 //   - Every delivery that a subscriber's queue has accepted ends as handled, skipped, dead or dropped by
-//     the policy that was chosen, or is named by Shutdown; the counters of [Subscription.Stats] balance
-//     at every moment.
+//     the policy that was chosen, or is named by Shutdown or Close, or, with a journal, stays there for the next
+//     start; the counters of [Subscription.Stats] balance at every moment.
 //   - One subscriber sees one publisher's events in the order of Publish; with [WithWorkers] that holds
 //     for the events of one key. A retry keeps its key's place.
 //   - A subscriber that is slow, fails, panics or hangs runs no other again, and holds up no other until
@@ -16,7 +16,7 @@
 //   - Memory is bounded by the options, and a handler that publishes never waits for a queue.
 //   - A handler may take many events in one call ([SubscribeBatch]); each has its own outcome all the same.
 //   - Shutdown lets what was accepted settle, with what handlers publish meanwhile, and names what it
-//     could not wait for.
+//     could not wait for, unless a journal keeps that.
 //   - With a journal ([WithJournal]) Publish returns when events are stored, and subscriptions go on where they
 //     were, whatever has happened to the process.
 //

@@ -54,8 +54,8 @@ var (
 )
 
 // ErrHeldBack is the cause of an UnhandledError when all that was not handled was parked behind a dead letter,
-// or paused: nobody would have handled it, however long Shutdown or Close had waited.
-var ErrHeldBack = errors.New("parked or paused")
+// paused, or scheduled: Shutdown and Close do not wait for that, however long they may.
+var ErrHeldBack = errors.New("parked, paused or scheduled")
 
 // What misuse from inside a handler is answered with.
 var (

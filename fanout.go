@@ -15,7 +15,7 @@ type posting struct {
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
 	keep   bool            // an envelope is wanted though nobody hears it now
-	hasty  bool            // nobody is to wait for room; those refused are tried again
+	due    bool            // it was scheduled: nobody is to wait for room, and its publisher's context ends with the start of Shutdown
 	rare   *rare           // of an envelope that was made elsewhere
 	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer
@@ -101,8 +101,8 @@ func (b *Bus) post(ctx context.Context, ps []posting) error {
 	defer wait.end()
 	for i := range ps {
 		p := &ps[i]
-		if p.hasty {
-			wait.left = 0
+		if p.due {
+			wait.left = 0 // others are due as well; those who refuse are tried again
 		}
 		to, refused := p.named, p.env != nil && i > 0 && ctx.Err() != nil
 		if b.telemetry.meter != nil && to == nil && !refused {
@@ -145,6 +145,14 @@ func (p *posting) within(ctx context.Context) context.Context {
 		return ctx
 	}
 	return p.ctx
+}
+
+// lasting returns the context that a synchronous handler gets: what has been begun goes on until Shutdown's deadline.
+func (p *posting) lasting(ctx context.Context) context.Context {
+	if p.due {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // unpublished ends the spans of events that nobody gets because of the last one.
@@ -222,7 +230,7 @@ func (b *Bus) fanOut(ctx context.Context, p parcel, of *posting, to []*Subscript
 		for i, s := range to {
 			if s.sync && (!s.picky || named || s.hears(p.env)) {
 				p.scope = of.scopeFor(i)
-				refuse(s, s.deliverSync(ctx, p, inside))
+				refuse(s, s.deliverSync(of.lasting(ctx), p, inside))
 			}
 		}
 	}

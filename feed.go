@@ -2,6 +2,7 @@ package jitney
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"reflect"
@@ -22,7 +23,8 @@ type feed struct {
 	taking   chan struct{}  // has an element while somebody has what follows, or brings an entry into the queue
 	recalled map[int64]bool // since Next was called last
 
-	through atomic.Int64 // how far it has come; set when the entries up to there are in the queue
+	asked   atomic.Pointer[Envelope] // what filters and FairShare are asked about now, or nil
+	through atomic.Int64             // how far it has come; set when the entries up to there are in the queue
 	mu      sync.Mutex
 	free    int             // entries that may still be fetched, beside those that do not count
 	opened  bool            // the journal has found the subscription's place
@@ -71,7 +73,16 @@ func (f *feed) begin() error {
 }
 
 func (f *feed) open(ctx context.Context, d Durable) error {
-	return contain(func() (err error) { f.cursor, err = f.s.bus.journal.Open(ctx, d); return err })
+	return contain(func() error {
+		c, err := f.s.bus.journal.Open(ctx, d)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock() // end may not have waited for this
+		defer f.mu.Unlock()
+		f.cursor = c
+		return nil
+	})
 }
 
 // persist calls try, which has failed with err, until it succeeds, and reports whether it did before ctx ended.
@@ -121,6 +132,8 @@ func (f *feed) take(ctx context.Context, e Entry) bool {
 	if f.recalled[e.Position] {
 		return true
 	}
+	f.asked.Store(e.Envelope)
+	defer f.asked.Store(nil)
 	switch f.matches(e) {
 	case notForUs:
 		f.cursor.Settle(e.Position, Settled)
@@ -252,23 +265,62 @@ func (f *feed) await(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// halt keeps further entries from coming.
-func (s *Subscription) halt() {
-	if s.feed != nil {
-		s.feed.stop()
-		<-s.feed.stopped
+// halt keeps further entries from coming, and waits until done for the last one to be in the queue.
+func (s *Subscription) halt(done <-chan struct{}) {
+	if s.feed == nil {
+		return
+	}
+	s.feed.stop()
+	select {
+	case <-s.feed.stopped:
+	case <-done:
 	}
 }
 
-// endFeed stores what has been settled.
-func (s *Subscription) endFeed() {
+// errUndecided is why a feed does not end.
+var errUndecided = errors.New("whose filter or FairShare does not return")
+
+// undecided returns the event that s's feed hangs at, if it does.
+func (s *Subscription) undecided() []Unhandled {
 	f := s.feed
-	if f == nil || f.cursor == nil {
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.stopped:
+		return nil
+	default:
+	}
+	if env := f.asked.Load(); env != nil {
+		return []Unhandled{{Envelope: env, Subscriber: s.name, Running: true, Err: errUndecided}}
+	}
+	s.bus.log(s.life, slog.LevelError, "jitney: journal, dead letters or FairShare do not return; no longer waited for",
+		slog.String("subscriber", s.name), slog.String("subscribed_at", s.at))
+	return nil
+}
+
+// endFeeds stores what has been settled, of all subs at the same time, before last.
+func (b *Bus) endFeeds(last time.Time, subs []*Subscription) {
+	ctx, cancel := context.WithDeadline(context.Background(), last)
+	defer cancel()
+	var feeds sync.WaitGroup
+	for _, s := range subs {
+		if s.feed != nil {
+			feeds.Go(func() { s.feed.end(ctx) })
+		}
+	}
+	feeds.Wait()
+}
+
+// end stores what has been settled.
+func (f *feed) end(ctx context.Context) {
+	f.mu.Lock()
+	c := f.cursor
+	f.mu.Unlock()
+	if c == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.bus.grace)
-	defer cancel()
-	if err := contain(func() error { return f.cursor.Close(ctx) }); err != nil {
+	if err := contain(func() error { return c.Close(ctx) }); err != nil {
 		f.s.bus.log(ctx, slog.LevelError, "jitney: the journal does not know all that was settled; some of it will be handled again",
 			slog.String("subscriber", f.s.name), slog.String("error", errorText(err)))
 	}

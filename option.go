@@ -164,7 +164,7 @@ func WithPublishTimeout(d time.Duration) Option {
 }
 
 // WithGrace sets how long Shutdown and Close wait, past their context's end, for handlers to notice that
-// theirs has ended. Default 5 s.
+// theirs has ended. With a journal, the last tenth of that is for storing what has been settled. Default 5 s.
 func WithGrace(d time.Duration) Option {
 	mustBe("WithGrace", d >= 0, d)
 	return busOption(func(c *busConfig) { c.grace = d })

@@ -101,21 +101,23 @@ func (s *scheduler) begin() {
 	go s.run(after)
 }
 
-// halt ends the goroutine, but waits no longer than until over for a synchronous handler that it is in.
-func (s *scheduler) halt(over <-chan struct{}) {
+// halt ends the goroutine, waits for it until done, and reports whether it has ended: a synchronous handler may not
+// return.
+func (s *scheduler) halt(done <-chan struct{}) bool {
 	s.stop()
 	s.mu.Lock()
 	s.over = true
 	running := s.running
 	s.mu.Unlock()
-	if running {
-		select {
-		case <-s.stopped:
-		case <-over:
-			return
-		}
+	if !running {
+		return true
 	}
-	s.refused.Wait()
+	select {
+	case <-s.stopped:
+		return true
+	case <-done:
+		return false
+	}
 }
 
 func (s *scheduler) setApart(id uuid.UUID, on bool) {
@@ -139,24 +141,38 @@ func (s *scheduler) next() (list []Scheduled, err error) {
 	return slices.DeleteFunc(list, func(e Scheduled) bool { return s.apart[e.ID] }), err
 }
 
-// left is what has not been published when all else has ended.
-func (s *scheduler) left() []Unhandled {
+// left adds what has not been published to the list of what else is left.
+func (s *scheduler) left(list []Unhandled) []Unhandled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.owed
+	n := len(list)
+	list = append(list, s.owed...)
 	if s.memory != nil {
 		for _, e := range s.memory.close() {
 			if s.recurs(e) {
 				continue
 			}
-			list = append(list, Unhandled{Envelope: e.Envelope, Due: e.At})
+			if !hangs(e, list[:n]) {
+				list = append(list, Unhandled{Envelope: e.Envelope, Due: e.At})
+			}
 		}
 	}
 	return list
 }
 
+// hangs reports whether e is with handlers that do not return, and notes there that it is being published.
+func hangs(e Scheduled, list []Unhandled) (found bool) {
+	for i := range list {
+		if u := &list[i]; u.Running && u.Envelope == e.Envelope {
+			u.Due, found = e.At, true
+		}
+	}
+	return found
+}
+
 func (s *scheduler) run(after time.Duration) {
 	defer close(s.stopped)
+	defer s.refused.Wait()
 	wait := after
 	for s.life.Err() == nil {
 		t := time.NewTimer(wait)
@@ -223,7 +239,7 @@ func (s *scheduler) publish(e Scheduled) error {
 		s.giveUp(e, err)
 		return nil
 	}
-	p.hasty = true // others are due as well
+	p.due = true
 	err = b.post(s.life, []posting{p})
 	var refused *PublishError
 	switch {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -20,18 +21,20 @@ type Unhandled struct {
 	Attempts   int   // used up; an attempt that the deadline interrupted is none
 	Err        error // of the last attempt, or nil
 	// Running says that the handler has not returned: it ignores its context. Nobody can stop it; it
-	// may yet succeed. Since is a time by which it ran already, zero if that is not known.
+	// may yet succeed. Since is a time by which it ran already, zero if that is not known. If Err is not nil, it is not
+	// the handler that has not returned, but what Err says, which was to decide about an event from the journal.
 	Running bool
 	Since   time.Time
 	// Due is when it was to be published, if it was scheduled; Subscriber is "" then, unless the event was due and only
-	// that one had not taken it. Zero otherwise.
+	// that one had not taken it. If Running too, it was being published, and others may not have got it. Zero otherwise.
 	Due time.Time
 	// Behind is the dead letter that the delivery was to wait behind; uuid.Nil if there was none.
 	Behind uuid.UUID
 }
 
 // UnhandledError is what Shutdown and Close return when their context ended too early, or when deliveries
-// were held back. It carries each delivery that was not handled, so that the caller can write them down.
+// were held back. It carries each delivery that was not handled, so that the caller can write them down; but not those
+// that a journal keeps for the next start, unless they run.
 type UnhandledError struct {
 	Op        string // "shutdown", or "close " and the subscriber
 	Cause     error  // why it did not wait longer: what ended its context; or ErrHeldBack
@@ -51,7 +54,10 @@ func (e *UnhandledError) Error() string {
 			continue
 		}
 		fmt.Fprintf(&b, "; %s to %s", u.Envelope, u.Subscriber)
-		if u.Running {
+		switch {
+		case u.Running && u.Err != nil:
+			b.WriteString(", " + errorText(u.Err))
+		case u.Running:
 			b.WriteString(", whose handler ignores its context")
 		}
 	}
@@ -68,15 +74,15 @@ func (e *UnhandledError) Unwrap() []error {
 
 // Shutdown ends the bus. From its start on, everybody but the bus's own handlers gets ErrClosed for a
 // publish; a publisher that waits for room already is still served. What has been accepted is handled,
-// and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked or
-// paused is not waited for, but returned. With a journal it is what is in the queues that is handled; what is
-// not, also what Shutdown returns, stays in the journal and comes again when the subscription is opened the next time.
-// Close the journal after Shutdown.
+// and so is what handlers publish meanwhile; then Shutdown returns nil. What is parked, paused
+// or scheduled is not waited for, but returned. With a journal it is what is in the queues that is handled; what is
+// not stays in the journal and comes again when the subscription is opened the next time. Of that Shutdown returns what
+// runs, and no more. Close the journal after Shutdown.
 //
 // When ctx ends before that, the contexts of the running handlers end with the cause ErrDeadline, and no
 // further handler starts. Shutdown then returns after at most the grace (WithGrace), with an
-// [*UnhandledError] that has all deliveries which were not handled; a handler that has not returned by
-// then is named in it. An attempt that failed because it was interrupted is not used up. All other
+// [*UnhandledError] that has all deliveries which were not handled, but those that stay in a journal; a handler that
+// has not returned by then is named in it. An attempt that failed because it was interrupted is not used up. All other
 // goroutines of the bus have ended.
 //
 // Further calls, at the same time or later, return the same result; if the context of any of them ends,
@@ -88,6 +94,7 @@ func (b *Bus) Shutdown(ctx context.Context) error {
 	b.shutdown.Do(func() {
 		b.closing.Store(true)
 		go func() {
+			defer b.bell.ring() // Flush looks at down
 			defer close(b.down)
 			b.result = b.drain()
 		}()
@@ -101,15 +108,20 @@ func (b *Bus) Shutdown(ctx context.Context) error {
 // drain is Shutdown's own goroutine.
 func (b *Bus) drain() error {
 	over, stop := b.mercy(b.patient)
-	b.schedule.halt(over)
-	stop()
+	defer stop()
+	b.schedule.halt(b.patient.Done())
 	subs := b.routes.shut()
 	for _, s := range subs {
-		s.halt()
+		s.halt(b.patient.Done())
 		s.queue.refuse(ErrClosed, nil)
 	}
 	b.bell.until(b.patient.Done(), func() bool { return b.quiet(true) })
-	unhandled := append(b.end(b.patient, subs, ErrClosed), b.schedule.left()...)
+	unhandled := b.end(b.patient, over, subs, ErrClosed)
+	if !b.schedule.halt(over) {
+		b.log(b.schedule.life, slog.LevelError,
+			"jitney: what is due, or a timetable, does not return; no longer waited for")
+	}
+	unhandled = b.schedule.left(unhandled)
 	defer b.hurry(nil)
 	if len(unhandled) == 0 {
 		return nil
@@ -143,14 +155,16 @@ func (s *Subscription) Close(ctx context.Context) error {
 
 // drain is Close's own goroutine.
 func (s *Subscription) drain() error {
-	s.halt()
+	over, stop := s.bus.mercy(s.patient)
+	defer stop()
+	s.halt(s.patient.Done())
 	s.queue.refuse(errLeft, errLeft)
 	s.bus.bell.until(s.patient.Done(), s.queue.over)
 	without := ErrHeldBack // the cause, if s's own patience has not ended
 	if s.queue.ended() {
 		without = ErrClosed
 	}
-	unhandled := s.bus.end(s.patient, []*Subscription{s}, errLeft)
+	unhandled := s.bus.end(s.patient, over, []*Subscription{s}, errLeft)
 	s.bus.bury(s)
 	defer s.hurry(nil)
 	if len(unhandled) == 0 {
@@ -170,7 +184,8 @@ func (b *Bus) bury(s *Subscription) {
 
 // end ends the workers of subs: at once if there is nothing left to do, else by force. It returns what
 // was not handled.
-func (b *Bus) end(patient context.Context, subs []*Subscription, refusal error) (unhandled []Unhandled) {
+func (b *Bus) end(patient context.Context, over <-chan struct{}, subs []*Subscription, refusal error) (unhandled []Unhandled) {
+	last := time.Now().Add(b.grace)
 	if patient.Err() != nil {
 		b.force(subs)
 	}
@@ -178,18 +193,20 @@ func (b *Bus) end(patient context.Context, subs []*Subscription, refusal error) 
 		s.queue.refuse(refusal, refusal)
 		s.queue.haltIdle()
 	}
-	over, stop := b.mercy(patient)
-	defer stop()
 	b.bell.until(over, func() bool { return ended(subs) })
 	for _, s := range subs {
-		unhandled = append(unhandled, s.unhandled()...)
+		s.halt(over)
+		unhandled = append(append(unhandled, s.unhandled()...), s.undecided()...)
 		s.queue.stop()
 		s.kill(ErrDeadline)
 		if s.workers.Load() == 0 {
 			s.goroutines.Wait() // they are on their last instructions
 		}
-		s.endFeed()
 	}
+	if patient.Err() == nil {
+		last = time.Now().Add(b.grace)
+	}
+	b.endFeeds(last, subs)
 	return unhandled
 }
 
@@ -203,11 +220,16 @@ func (b *Bus) force(subs []*Subscription) {
 	}
 }
 
-// mercy returns what ends a grace after patient does.
+// mercy returns what ends a grace after patient does: then nothing is waited for any more. If there is a journal, the
+// last tenth of the grace is for storing what has been settled.
 func (b *Bus) mercy(patient context.Context) (over <-chan struct{}, stop func()) {
+	grace := b.grace
+	if b.journal != nil {
+		grace -= grace / 10
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	timer := make(chan *time.Timer, 1)
-	unlink := context.AfterFunc(patient, func() { timer <- time.AfterFunc(b.grace, cancel) })
+	unlink := context.AfterFunc(patient, func() { timer <- time.AfterFunc(grace, cancel) })
 	return ctx.Done(), func() {
 		if !unlink() { // patient has ended: the timer is there, or about to be
 			(<-timer).Stop()
