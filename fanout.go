@@ -14,7 +14,7 @@ type posting struct {
 	route  *route
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
-	keep   bool            // an envelope is wanted though nobody hears it now
+	later  *Scheduled      // whose At, and ID if it has one, the envelope gets; it is wanted though nobody hears it now
 	rare   *rare           // of an envelope that was made elsewhere
 	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer

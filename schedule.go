@@ -57,11 +57,13 @@ func (b *Bus) Schedule(ctx context.Context, at time.Time, e Event) (id uuid.UUID
 	if err := b.admit(ctx, "schedule", e); err != nil {
 		return id, err
 	}
-	p := posting{keep: true}
 	now := b.clock.now()
+	later := Scheduled{At: time.Unix(0, max(at.UnixNano(), now))}
+	p := posting{later: &later}
 	if err = b.seal(ctx, e, now, &p); err == nil {
-		p.env.Time = time.Unix(0, max(at.UnixNano(), now))
-		err = b.schedule.add(ctx, Scheduled{ID: p.env.ID, At: p.env.Time, Envelope: p.env})
+		p.env.Time = later.At
+		later.ID, later.Envelope = p.env.ID, p.env
+		err = b.schedule.add(ctx, later)
 	}
 	if p.ctx != nil {
 		published(p.ctx, nil, err)
