@@ -101,7 +101,7 @@ var mutants = []mutant{
 	{"failed-batch-fails-all", []edit{{"sqljournal/commit.go", "if len(batch) > 0 && len(batch)+len(changes) > 1 && err != nil", "if len(batch) > 1<<20 && err != nil"}}, "sqljournal/sqlite:^TestG20AtomicAppend$"},
 	{"inbox-marks-failures", []edit{{"sqljournal/inbox.go", "\t\treturn handle(ctx)\n\t})\n}\n\n// marked", "\t\t_ = handle(ctx)\n\t\treturn nil\n\t})\n}\n\n// marked"}}, "sqljournal/sqlite:^TestG24EffectsOnce$"},
 	{"outbox-without-transaction", []edit{{"sqljournal/append.go", "if tx := j.TxOf(ctx); tx != nil {", "if tx := j.TxOf(context.Background()); tx != nil {"}}, "sqljournal/postgres:^TestG23Outbox$"},
-	{"occurrence-of-each-process", []edit{{"recur.go", "p.env.ID, p.env.Time = occurrence(r.name, at), at", "p.env.Time = at"}}, "^TestG42Timetables$"},
+	{"occurrence-of-each-process", []edit{{"recur.go", "ID: occurrence(r.name, at), At: at}", "ID: uuid.Must(uuid.NewV7()), At: at}"}}, "^TestG42Timetables$"},
 	{"occurrence-returned-at-shutdown", []edit{{"scheduler.go", "if s.recurs(e) {", "if false {"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"stopped-recurrence-comes-once-more", []edit{{"recur.go", "	if at.IsZero() {\n		return nil\n	}\n	if err := s.bus", "	if true {\n		return nil\n	}\n	if err := s.bus"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"recall-misses-what-next-returns", []edit{{"feed.go", "	if f.recalled[e.Position] {\n", "	if false {\n"}}, "^TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled$"},
@@ -135,7 +135,7 @@ var mutants = []mutant{
 	{"question-outlives-its-asker", []edit{{"request.go", "{ return in.asker.Done() }", "{ return nil }"}}, "^TestAnswererHasTheAskersTimeAndNoneOfItsValues$"},
 	{"question-without-hop-limit", []edit{{"request.go", "if env.Hops > s.bus.hopLimit {", "if env.Hops > s.bus.hopLimit+1 {"}}, "^TestQuestionsInACircleEndWithTheirChain$"},
 	{"question-becomes-a-dead-letter", []edit{{"deliver.go", "\tif s.answers {\n\t\te.open()", "\tif false {\n\t\te.open()"}}, "^TestAFailedQuestionIsItsAskersAlone$"},
-	{"question-by-goexit-answered", []edit{{"request.go", "v := verdict{ending: failed}", "v := verdict{ending: handled}"}}, "^TestGoexitInAnAnswererFailsTheQuestionAndTheAskersDelivery$"},
+	{"question-by-goexit-answered", []edit{{"request.go", "s.told(e, verdict{ending: failed}, ", "s.told(e, verdict{ending: handled}, "}}, "^TestGoexitInAnAnswererFailsTheQuestionAndTheAskersDelivery$"},
 	{"question-refused-to-handlers", []edit{{"request.go", "cause != nil && cause.alive())", "cause == nil && cause.alive())"}}, "^TestShutdownWaitsForQuestionsAndAnswersHandlers$"},
 	{"question-published", []edit{{"route.go", "if typ.Implements(questionType) {", "if typ.Implements(questionType) && false {"}}, "^TestAQuestionIsNoEvent$"},
 	{"second-answerer-let-in", []edit{{"route.go", "rs.answerers.Load(s.want); taken {", "rs.answerers.Load(s.want); taken && false {"}}, "^TestAnswerersAreWiredOnce$"},
@@ -158,9 +158,10 @@ var mutants = []mutant{
 
 	// Recorders.
 	{"recorder-not-told-of-what-nobody-hears", []edit{{"event.go", "b.recorders == nil && r.unheard", "r.unheard"}}, "^TestG45WhyItRan$"},
-	{"recorder-not-told-of-goexit", []edit{{"deliver.go", "return s.told(e, number, v)\n", "_ = number\n\t\treturn v\n"}}, "^TestARecorderIsToldOfGoexit"},
-	{"recorder-told-of-each-hold", []edit{{"recorder.go", "!= nil && v.ending != held {", "!= nil {"}}, "^TestARecorderIsToldOfGoexit"},
+	{"recorder-not-told-of-goexit", []edit{{"deliver.go", "return s.told(e, v, tried{number: number})\n", "_ = number\n\t\treturn v\n"}}, "^TestARecorderIsToldOfGoexit"},
+	{"recorder-told-of-each-hold", []edit{{"recorder.go", "s.bus.recorders == nil || unwatched && v.ending == held {", "s.bus.recorders == nil {"}}, "^TestARecorderIsToldOfGoexit"},
 	{"recorder-takes-a-handlers-error-for-a-refusal", []edit{{"recorder.go", "== refusal.Subscriber && !s.sync {", "== refusal.Subscriber {"}}, "^TestARecorderIsToldOfASynchronousDelivery$"},
+	{"recorder-not-told-of-questions", []edit{{"request.go", "if s.bus.recorders != nil {", "if false {"}}, "^TestARecorderIsToldOfQuestions$"},
 	{"recorder-not-contained", []edit{{"recorder.go", "_ = contain(func() error { r.Attempted(a); return nil })", "r.Attempted(a)"}}, "^TestARecordersPanics"},
 	{"why-forgets-the-active-flow", []edit{{"why/recorder.go", "\t\tr.quiet.MoveToBack(e)\n", ""}}, "^TestARecorderKeepsWithinItsBounds$"},
 	{"why-forgets-what-is-told-now", []edit{{"why/recorder.go", "if f.Events[0].ID == id {", "if false {"}}, "^TestOfAFlowThatIsTooLarge"},
@@ -176,7 +177,7 @@ var mutants = []mutant{
 	{"flow-pattern-not-escaped", []edit{{"sqljournal/flow.go", `.Replace(string(text))`, `.Replace("")+string(text)`}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Flow$"},
 
 	// Batches.
-	{"batch-not-recorded", []edit{{"batch_deliver.go", "\t\t\ts.toldOf(b, i, number, v)\n", "\t\t\t_ = number\n"}}, "^TestARecorderIsToldOfEachEventOfABatch$"},
+	{"batch-not-recorded", []edit{{"batch_deliver.go", "\t\t\ts.told(e, v, tried{number, b.began, b.now.Sub(b.began), r.err})\n", "\t\t\t_ = number\n"}}, "^TestARecorderIsToldOfEachEventOfABatch$"},
 	{"batch-blames-all", []edit{{"batch_deliver.go", "b.halve = len(b.entries) > 1 &&", "b.halve = false &&"}}, "^TestAPoisonedEventDiesAlone$"},
 	{"batch-never-halved", []edit{{"batch_deliver.go", "e.most = int32(len(b.entries) / 2)", "e.most = 1"}}, "^TestAPoisonedEventDiesAlone$"},
 	{"short-batch-error-handles-the-rest", []edit{{"batch.go", "\t\terrs = append(errs, ErrNotTried)\n", "\t\terrs = append(errs, nil)\n"}}, "^TestABatchErrorThatEndsEarlyLeavesTheRestForLater$"},
