@@ -73,7 +73,8 @@ func (rs recorders) refused(env *Envelope, to []*Subscription, refusals []Refusa
 }
 
 func (rs recorders) turnedAway(env *Envelope, s *Subscription, err error) {
-	rs.attempted(Attempted{Delivery: Delivery{Envelope: env, Subscriber: s.name}, Outcome: "refused", Error: errorText(err)})
+	d := Delivery{Envelope: env, Subscriber: s.name}
+	rs.attempted(Attempted{Delivery: d, Outcome: "refused", Error: errorText(err)})
 }
 
 // dropped tells that e was given up for another delivery.

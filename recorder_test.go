@@ -261,10 +261,12 @@ func TestARecorderIsToldOfABatchThatIsHeldOrKnown(t *testing.T) {
 	for i := range told {
 		w := &witness{}
 		bubble(t, func(t *testing.T, b *jitney.Bus) {
-			opts := []jitney.SubscribeOption{jitney.WithDeadLetters(&fickle{fail: 2}), jitney.WithIdempotency(&jitney.MemoryInbox{}),
-				jitney.WithIdempotencyKey(func(jitney.Event) string { return "once" })}
+			opts := []jitney.SubscribeOption{
+				jitney.WithDeadLetters(&fickle{fail: 2}), jitney.WithIdempotency(&jitney.MemoryInbox{}),
+				jitney.WithIdempotencyKey(func(jitney.Event) string { return "once" }), jitney.WithBatch(1, time.Second),
+			}
 			fail := true
-			handle := func(context.Context) error {
+			handle := func() error {
 				if fail {
 					fail = false
 					return jitney.Permanent(errBoom)
@@ -272,9 +274,9 @@ func TestARecorderIsToldOfABatchThatIsHeldOrKnown(t *testing.T) {
 				return nil
 			}
 			if i == 0 {
-				jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error { return handle(ctx) }, opts...)
+				jitney.Subscribe(b, "s", func(context.Context, fact) error { return handle() }, opts[:3]...)
 			} else {
-				jitney.SubscribeBatch(b, "s", func(ctx context.Context, _ []fact) error { return handle(ctx) }, append(opts, jitney.WithBatch(1, time.Second))...)
+				jitney.SubscribeBatch(b, "s", func(context.Context, []fact) error { return handle() }, opts...)
 			}
 			for range 3 {
 				require.NoError(t, b.Publish(t.Context(), fact{}))

@@ -39,9 +39,8 @@ func TestTheMapIsTheOneThatIsKeptWithTheCode(t *testing.T) {
 func TestTheMapIsPrintedAsItIsAskedFor(t *testing.T) {
 	kept, err := os.ReadFile(filepath.Join("testdata", "map.json"))
 	require.NoError(t, err)
-	for arg, want := range map[string]string{
-		"-map": "in Mermaid:\nflowchart LR\n", "-map=mermaid": "in Mermaid:\nflowchart LR\n", "-map=json": "as JSON:\n" + string(kept), "-map=false": "",
-	} {
+	const chart = "in Mermaid:\nflowchart LR\n"
+	for arg, want := range map[string]string{"-map": chart, "-map=mermaid": chart, "-map=json": "as JSON:\n" + string(kept), "-map=false": ""} {
 		status, out, _ := play(t, t.Context(), "", "-journal", inMemory, arg)
 		require.Equal(t, exitOK, status)
 		_, out, printed := strings.Cut(out, "\nTHE MAP, ")

@@ -102,6 +102,8 @@ var mutants = []mutant{
 	{"inbox-marks-failures", []edit{{"sqljournal/inbox.go", "\t\treturn handle(ctx)\n\t})\n}\n\n// marked", "\t\t_ = handle(ctx)\n\t\treturn nil\n\t})\n}\n\n// marked"}}, "sqljournal/sqlite:^TestG24EffectsOnce$"},
 	{"outbox-without-transaction", []edit{{"sqljournal/append.go", "if tx := j.TxOf(ctx); tx != nil {", "if tx := j.TxOf(context.Background()); tx != nil {"}}, "sqljournal/postgres:^TestG23Outbox$"},
 	{"occurrence-of-each-process", []edit{{"recur.go", "ID: occurrence(r.name, at), At: at}", "ID: uuid.Must(uuid.NewV7()), At: at}"}}, "^TestG42Timetables$"},
+	{"occurrence-left-out-uncounted", []edit{{"recur.go", "			s.leftOut.Add(1)\n", ""}}, "^TestG16NothingSilent$"},
+	{"occurrence-left-out-at-shutdown", []edit{{"recur.go", "if s.bus.closing.Load() {", "if false {"}}, "^TestAnOccurrenceAtShutdownIsNotLeftOut$"},
 	{"occurrence-returned-at-shutdown", []edit{{"scheduler.go", "if s.recurs(e) {", "if false {"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"stopped-recurrence-comes-once-more", []edit{{"recur.go", "	if at.IsZero() {\n		return nil\n	}\n	if err := s.bus", "	if true {\n		return nil\n	}\n	if err := s.bus"}}, "^TestARecurringEventIsPublishedAtEachTime$"},
 	{"recall-misses-what-next-returns", []edit{{"feed.go", "	if f.recalled[e.Position] {\n", "	if false {\n"}}, "^TestWhatIsRecalledJustBeforeNextReturnsIsNotHandled$"},

@@ -95,7 +95,8 @@ func TestAnOccurrenceIsATraceOfItsOwn(t *testing.T) {
 
 func TestAnEventThatIsNotScheduledIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(sdktrace.AlwaysSample(), jitney.WithPublishHook(func(context.Context, *jitney.Envelope) error { return errBoom }))
+		refuse := func(context.Context, *jitney.Envelope) error { return errBoom }
+		r := newRig(sdktrace.AlwaysSample(), jitney.WithPublishHook(refuse))
 		_, err := r.Schedule(t.Context(), time.Now().Add(time.Hour), placed{})
 		require.ErrorIs(t, err, errBoom)
 		tick := r.Recur("tick", jitney.Every(time.Hour), func(time.Time) jitney.Event { return placed{} })

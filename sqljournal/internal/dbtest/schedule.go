@@ -129,7 +129,9 @@ func tick(j *sqljournal.Journal, process string, step time.Duration) *ticker {
 			env.Headers = map[string]string{"by": process}
 			return nil
 		}))
-	r := b.Recur("tick", jitney.Every(step), func(at time.Time) jitney.Event { return Counted{"tick", int(at.UnixMilli())} })
+	r := b.Recur("tick", jitney.Every(step), func(at time.Time) jitney.Event {
+		return Counted{"tick", int(at.UnixMilli())}
+	})
 	return &ticker{listenOn(b), j, r}
 }
 
