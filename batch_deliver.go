@@ -144,9 +144,10 @@ func (s *Subscription) judgeBatch(ctx context.Context, b *batch, lost error) {
 			v = s.deliver(b.entries[i], lost)
 			lost = nil
 		} else {
-			number := b.entries[i].attempt()
-			v = s.judgeOf(ctx, b, i)
-			s.toldOf(b, i, number, v)
+			e, r := b.entries[i], b.result(i)
+			number := e.attempt()
+			v = s.judgeOf(ctx, b, i, r)
+			s.told(e, v, tried{number, b.began, b.now.Sub(b.began), r.err})
 		}
 		if b.undone && v.ending == again {
 			b.entries[i].most = 1 // so that the others are handled without it
@@ -155,29 +156,20 @@ func (s *Subscription) judgeBatch(ctx context.Context, b *batch, lost error) {
 	}
 }
 
-// toldOf tells recorders what has become of b's i-th delivery in the attempt that is over.
-func (s *Subscription) toldOf(b *batch, i, number int, v verdict) {
-	if s.bus.recorders == nil || v.ending == held {
-		return
-	}
-	a := b.entries[i].attempted(s, number, v)
-	a.Began, a.Took = b.began, b.now.Sub(b.began)
-	if err := b.whole; err != nil {
-		a.Error = errorText(err)
-	} else if b.errs[i] != nil {
-		a.Error = errorText(b.errs[i])
-	}
-	s.bus.recorders.attempted(a)
-}
-
-// judgeOf reaches the verdict on b's i-th delivery.
-func (s *Subscription) judgeOf(ctx context.Context, b *batch, i int) verdict {
-	e, r := b.entries[i], result{err: b.whole, entered: b.entered, late: b.late, of: b}
+// result is how the attempt went for b's i-th delivery.
+func (b *batch) result(i int) result {
+	r := result{err: b.whole, entered: b.entered, late: b.late, of: b}
 	if b.known != nil && b.known[i] != nil {
 		r.err, r.entered = b.known[i], false
 	} else if b.whole == nil {
 		r.err = b.errs[i]
 	}
+	return r
+}
+
+// judgeOf reaches the verdict on b's i-th delivery.
+func (s *Subscription) judgeOf(ctx context.Context, b *batch, i int, r result) verdict {
+	e := b.entries[i]
 	switch {
 	case r.err == nil && !r.late && e.rare == nil:
 		return verdict{ending: handled}

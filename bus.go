@@ -137,6 +137,7 @@ func (b *Bus) Stats() BusStats {
 	st.Retained, st.Forgotten = b.retention.counts()
 	s := b.schedule
 	st.Scheduled, st.Unscheduled, st.Due = s.scheduled.Load(), s.unscheduled.Load(), s.published.Load()
+	st.LeftOut = s.leftOut.Load()
 	return st
 }
 

@@ -89,14 +89,14 @@ func (s *Subscription) deliver(e *entry, lost error) verdict {
 	case burying && lost != nil:
 		return s.unburied(e, lost)
 	case burying:
-		return s.told(e, number-1, s.bury(e))
+		return s.told(e, s.bury(e), tried{number: number - 1})
 	case e.progress() != nil:
 		return s.takeUp(e)
 	case e.crashes() >= maxCrashes:
-		return s.told(e, number, s.condemn(e))
+		return s.told(e, s.condemn(e), tried{number: number})
 	case lost != nil:
 		v := s.judge(s.bus.carried(s.life, e.env), e, result{err: lost, entered: true})
-		return s.told(e, number, v)
+		return s.told(e, v, tried{number: number})
 	}
 	return s.try(s.bus.carried(s.life, e.env), e)
 }
@@ -124,14 +124,14 @@ func (s *Subscription) deliverSync(ctx context.Context, p parcel, inside bool) e
 		if !settled { // runtime.Goexit ends the publisher's goroutine, as it asked to
 			number := e.attempt()
 			v := s.giveUp(ctx, e, &PanicError{Goexit: true, Stack: stack()})
-			s.settleSync(e, s.told(e, number, v))
+			s.settleSync(e, s.told(e, v, tried{number: number}))
 		}
 	}()
 	v := s.try(ctx, e)
 	for v.ending == again {
 		s.queue.hold(e)
 		if cause := sleep(ctx, s.life, v.wait); cause != nil {
-			v = s.told(e, e.attempt()-1, s.abandon(ctx, e, cause))
+			v = s.told(e, s.abandon(ctx, e, cause), tried{number: e.attempt() - 1})
 			break
 		}
 		s.queue.resume(e)

@@ -1,6 +1,7 @@
 package jitney
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -137,16 +138,18 @@ func (b *Bus) seal(ctx context.Context, e Event, now int64, p *posting) (err err
 		return err
 	}
 	p.route = r
-	if !p.keep && b.nobodyLooks(r) {
+	if p.later == nil && b.nobodyLooks(r) {
 		return b.glance(ctx, e, r)
 	}
 	env := p.make(len(*r.subs.Load()), b.telemetry.tracer != nil)
 	if r.retained != nil {
 		p.scopes = nil // who keeps the envelope would keep contexts
 	}
-	env.ID = ids.next(now)
+	env.ID, env.Time = ids.next(now), time.Unix(0, now)
+	if l := p.later; l != nil {
+		env.ID, env.Time = cmp.Or(l.ID, env.ID), l.At
+	}
 	env.Type = r.name
-	env.Time = time.Unix(0, now)
 	env.Source = b.source
 	env.Event = e
 	cause := describe(ctx, env, e, r)

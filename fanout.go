@@ -14,8 +14,8 @@ type posting struct {
 	route  *route
 	named  []*Subscription
 	inside bool            // a handler publishes it, and must not wait
-	keep   bool            // an envelope is wanted though nobody hears it now
 	due    bool            // it was scheduled: nobody is to wait for room, and its publisher's context ends with the start of Shutdown
+	later  *Scheduled      // whose At, and ID if it has one, the envelope gets; it is wanted though nobody hears it now
 	rare   *rare           // of an envelope that was made elsewhere
 	scopes []scope         // for the first attempts, as far as they go
 	ctx    context.Context // with the span of the publication; nil without a tracer

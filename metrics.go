@@ -59,6 +59,7 @@ var busCounters = []struct {
 	{"jitney.events.scheduled", "{event}", "Events taken on for later, by this process.", func(b *Bus) uint64 { return b.schedule.scheduled.Load() }},
 	{"jitney.events.unscheduled", "{event}", "Events for later taken back.", func(b *Bus) uint64 { return b.schedule.unscheduled.Load() }},
 	{"jitney.events.due", "{event}", "Events for later published when they were due.", func(b *Bus) uint64 { return b.schedule.published.Load() }},
+	{"jitney.events.left_out", "{event}", "Occurrences of a timetable that could not be made.", func(b *Bus) uint64 { return b.schedule.leftOut.Load() }},
 	{"jitney.events.forgotten", "{event}", "Retained events that have given way to those of other keys.", func(b *Bus) uint64 { _, n := b.retention.counts(); return n }},
 	{"jitney.questions.unanswered", "{question}", "Questions of a type that nobody answers.", func(b *Bus) uint64 { return b.unanswered.Load() }},
 	{"jitney.calls.too_late", "{call}", "Calls of Publish, Forward, Ask and Redeliver after the start of Shutdown.", func(b *Bus) uint64 { return b.late.Load() }},

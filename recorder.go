@@ -13,6 +13,9 @@ type Recorder interface {
 	// for one that nobody hears: before any queue has it, or, with a journal, once it is stored. An event that is tried
 	// again for those that have refused it comes again. by is the delivery in whose handler that was, as FromContext
 	// tells it; to names the subscribers it is for, in the order of Subscribe.
+	//
+	// It is called for each question as well, before it is answered: env is the question's, by is the delivery in whose
+	// handler it is asked, and to names its answerer. One that nobody answers, or beyond the hop limit, is not told of.
 	Published(env *Envelope, by *Delivery, to []string)
 	// Attempted is called after each attempt, before anybody knows of its outcome, and when a delivery ends without one.
 	Attempted(a Attempted)
@@ -28,9 +31,10 @@ type Attempted struct {
 	// Error is the text of what went wrong, at most 4 KiB; "" if nothing did.
 	Error string
 	// Outcome is "handled", "skipped" or "dead"; or the delivery goes on: "retry" after Wait, "held" for Wait because
-	// the inbox or the letter store did not work, "spared" until the breaker closes or in a smaller batch, "untried" by its batch's handler, "recalled" by the journal for
-	// another process; "interrupted" says that Shutdown or Close will name it. Without an attempt, "refused" says that
-	// the subscriber did not accept it, and "dropped" that its queue was full.
+	// the inbox or the letter store did not work, "spared" until the breaker closes or in a smaller batch, "untried" by
+	// its batch's handler, "recalled" by the journal for another process; "interrupted" says that Shutdown or Close will
+	// name it. Without an attempt, "refused" says that the subscriber did not accept it, and "dropped" that its queue was
+	// full. A question is "handled", "failed" or "refused", and its asker has the Error.
 	Outcome string
 	Wait    time.Duration
 	// Reason is why it is dead: one of the Reason constants.
@@ -62,10 +66,15 @@ func (rs recorders) refused(env *Envelope, to []*Subscription, refusals []Refusa
 	for _, refusal := range refusals {
 		for _, s := range to {
 			if s.name == refusal.Subscriber && !s.sync {
-				rs.attempted(Attempted{Delivery: Delivery{Envelope: env, Subscriber: s.name}, Outcome: "refused", Error: errorText(refusal.Err)})
+				rs.turnedAway(env, s, refusal.Err)
 			}
 		}
 	}
+}
+
+func (rs recorders) turnedAway(env *Envelope, s *Subscription, err error) {
+	d := Delivery{Envelope: env, Subscriber: s.name}
+	rs.attempted(Attempted{Delivery: d, Outcome: "refused", Error: errorText(err)})
 }
 
 // dropped tells that e was given up for another delivery.
@@ -77,16 +86,26 @@ func (rs recorders) dropped(s *Subscription, e *entry) {
 	}
 }
 
-// told tells what has become of e but in an attempt that telemetry has watched, and returns it. That it is held on is
-// no news.
-func (s *Subscription) told(e *entry, number int, v verdict) verdict {
-	if s.bus.recorders != nil && v.ending != held {
-		a := e.attempted(s, number, v)
-		if e.file != nil {
-			a.Error = errorText(e.file.last)
-		}
-		s.bus.recorders.attempted(a)
+// tried is an attempt, for recorders: all but its number is zero if it was none, or nobody has watched it.
+type tried struct {
+	number int
+	began  time.Time
+	took   time.Duration
+	err    error
+}
+
+// told tells what has become of e, and returns it. That it is held on is no news, unless an attempt was made.
+func (s *Subscription) told(e *entry, v verdict, in tried) verdict {
+	unwatched := in.began.IsZero()
+	if s.bus.recorders == nil || unwatched && v.ending == held {
+		return v
 	}
+	if unwatched && e.file != nil {
+		in.err = e.file.last
+	}
+	a := e.attempted(s, in.number, v)
+	a.Began, a.Took, a.Error = in.began, in.took, errorText(in.err)
+	s.bus.recorders.attempted(a)
 	return v
 }
 

@@ -207,3 +207,84 @@ func TestARecorderIsToldOfEachEventOfABatch(t *testing.T) {
 		assert.Equal(t, 3*time.Millisecond, a.Took)
 	}
 }
+
+func TestARecorderIsToldOfQuestions(t *testing.T) {
+	w := &witness{}
+	bubble(t, func(t *testing.T, b *jitney.Bus) {
+		ctx := t.Context()
+		sums := jitney.Answer(b, "sums", func(ctx context.Context, q double) (int, error) {
+			switch {
+			case q.N < 0:
+				runtime.Goexit()
+			case q.N == 0:
+				return 0, errBoom
+			}
+			time.Sleep(3 * time.Millisecond)
+			return 2 * q.N, b.Publish(ctx, other{})
+		})
+		jitney.Subscribe(b, "asker", func(ctx context.Context, f fact) error {
+			_, err := jitney.Ask(ctx, b, double{N: f.N})
+			return err
+		})
+		require.NoError(t, b.Publish(ctx, fact{N: 1}))
+		require.NoError(t, b.Flush(ctx))
+		_, err := jitney.Ask(ctx, b, double{})
+		require.ErrorIs(t, err, errBoom)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = jitney.Ask(ctx, b, double{N: -1})
+		}()
+		<-ended
+		sums.Pause()
+		_, err = jitney.Ask(ctx, b, double{})
+		require.ErrorIs(t, err, jitney.ErrPaused)
+		_, err = jitney.Ask(ctx, b, half{})
+		require.ErrorIs(t, err, jitney.ErrNoAnswer)
+	}, jitney.WithRecorder(w))
+	assert.Equal(t, []string{
+		`test.fact by "" to asker`,
+		`test.double by "asker" to sums`, `test.other by "sums" to`, "sums 1 handled",
+		"asker 1 handled",
+		`test.double by "" to sums`, "sums 1 failed, boom",
+		`test.double by "" to sums`, "sums 1 failed, runtime.Goexit called",
+		`test.double by "" to sums`, "sums 0 refused, paused",
+	}, w.lines)
+	assert.Equal(t, w.all[1].ID, w.all[0].CausationID)
+	assert.Equal(t, 3*time.Millisecond, w.all[0].Took)
+	assert.Zero(t, w.all[3].Began)
+}
+
+// What a batch is held for, or skipped for, is told as of an event that is handed over alone.
+func TestARecorderIsToldOfABatchThatIsHeldOrKnown(t *testing.T) {
+	var told [2][]string
+	for i := range told {
+		w := &witness{}
+		bubble(t, func(t *testing.T, b *jitney.Bus) {
+			opts := []jitney.SubscribeOption{
+				jitney.WithDeadLetters(&fickle{fail: 2}), jitney.WithIdempotency(&jitney.MemoryInbox{}),
+				jitney.WithIdempotencyKey(func(jitney.Event) string { return "once" }), jitney.WithBatch(1, time.Second),
+			}
+			fail := true
+			handle := func() error {
+				if fail {
+					fail = false
+					return jitney.Permanent(errBoom)
+				}
+				return nil
+			}
+			if i == 0 {
+				jitney.Subscribe(b, "s", func(context.Context, fact) error { return handle() }, opts[:3]...)
+			} else {
+				jitney.SubscribeBatch(b, "s", func(context.Context, []fact) error { return handle() }, opts...)
+			}
+			for range 3 {
+				require.NoError(t, b.Publish(t.Context(), fact{}))
+				require.NoError(t, b.Flush(t.Context()))
+			}
+		}, jitney.WithRecorder(w))
+		told[i] = w.lines
+	}
+	assert.Contains(t, told[0], "s 1 held, permanent, boom")
+	assert.Equal(t, told[0], told[1])
+}

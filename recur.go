@@ -45,10 +45,10 @@ type Recurrence struct {
 // On a journal the occurrence that is scheduled outlives the process. Those that would have followed while no process
 // ran are left out. In memory, one that is not due at Shutdown is not returned by it.
 //
-// An event func that panics, or an event that Publish would refuse, costs this occurrence, and is logged. A timetable
-// that panics or does not go forward ends the recurrence, and is logged too. Recur panics if there is no name, timetable
-// or event func, for an Every that is not positive, if the name is taken, or if the journal keeps no events for later.
-// After Shutdown nothing recurs, which is logged.
+// An event func that panics, or an event that Publish would refuse, costs this occurrence, and is logged and counted
+// (BusStats.LeftOut). A timetable that panics or does not go forward ends the recurrence, and is logged too. Recur panics
+// if there is no name, timetable or event func, for an Every that is not positive, if the name is taken, or if the
+// journal keeps no events for later. After Shutdown nothing recurs, which is logged.
 func (b *Bus) Recur(name string, when Timetable, event func(at time.Time) Event) *Recurrence {
 	s := b.schedule
 	r := &Recurrence{scheduler: s, name: name, when: when, event: event, at: caller()}
@@ -144,6 +144,10 @@ func (s *scheduler) book() (wait time.Duration) {
 		}
 		e, err := s.occur(r, at)
 		if err != nil {
+			if s.bus.closing.Load() {
+				break // it is left to other processes
+			}
+			s.leftOut.Add(1)
 			s.bus.log(s.life, slog.LevelError, "jitney: occurrence left out",
 				slog.String("recurrence", r.name), slog.Time("at", at), slog.String("error", errorText(err)))
 		}
@@ -202,10 +206,8 @@ func (r *Recurrence) after(now time.Time) (at time.Time, err error) {
 func (s *scheduler) occur(r *Recurrence, at time.Time) (Scheduled, error) {
 	var e Event
 	err := contain(func() error { e = r.event(at); return nil })
-	if err == nil {
-		err = s.bus.admit(s.life, "recur", e)
-	}
-	p := posting{keep: true}
+	later := Scheduled{ID: occurrence(r.name, at), At: at}
+	p := posting{later: &later}
 	if err == nil {
 		err = s.bus.seal(s.life, e, s.bus.clock.now(), &p)
 	}
@@ -215,8 +217,9 @@ func (s *scheduler) occur(r *Recurrence, at time.Time) (Scheduled, error) {
 	if err != nil {
 		return Scheduled{At: at}, err
 	}
-	p.env.ID, p.env.Time = occurrence(r.name, at), at
-	return Scheduled{ID: p.env.ID, At: at, Envelope: p.env}, nil
+	p.env.ID, p.env.Time = later.ID, at
+	later.Envelope = p.env
+	return later, nil
 }
 
 // enter schedules an occurrence of r, unless r has ended. Another process may have done so before.

@@ -107,6 +107,28 @@ func TestG42Timetables(t *testing.T) {
 	})
 }
 
+func TestAPublishHookSeesWhatIsForLaterAsItWillBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen, heard []string
+		b := jitney.New(silent, jitney.WithPublishHook(func(_ context.Context, env *jitney.Envelope) error {
+			seen = append(seen, env.ID.String()+env.Time.String())
+			return nil
+		}))
+		jitney.Subscribe(b, "s", func(ctx context.Context, _ fact) error {
+			d := jitney.FromContext(ctx)
+			heard = append(heard, d.ID.String()+d.Time.String())
+			return nil
+		})
+		_, err := b.Schedule(t.Context(), time.Now().Add(30*time.Second), fact{})
+		require.NoError(t, err)
+		b.Recur("tick", jitney.Every(time.Minute), toTheMinute)
+		time.Sleep(90 * time.Second)
+		require.NoError(t, b.Shutdown(t.Context()))
+		require.Len(t, heard, 2)
+		assert.Equal(t, seen[:2], heard)
+	})
+}
+
 // jumpy is a timetable that goes back at the third time.
 type jumpy struct{ calls *int }
 
@@ -151,6 +173,22 @@ func TestWhatGoesWrongInARecurrence(t *testing.T) {
 			}()
 		}
 		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
+// What Shutdown keeps from being made is for other processes: it is not left out, nor anybody's late call.
+func TestAnOccurrenceAtShutdownIsNotLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := jitney.New(silent)
+		down := make(chan error, 1)
+		b.Recur("tick", jitney.Every(time.Minute), func(time.Time) jitney.Event {
+			go func() { down <- b.Shutdown(context.Background()) }()
+			time.Sleep(time.Second)
+			return nil
+		})
+		require.NoError(t, <-down)
+		assert.Zero(t, b.Stats().LeftOut)
+		assert.Zero(t, b.Stats().TooLate)
 	})
 }
 

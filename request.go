@@ -148,20 +148,33 @@ func (s *Subscription) respond(ctx context.Context, q Event, in *inquiry) error 
 	if env.Hops > s.bus.hopLimit {
 		return fmt.Errorf("jitney: ask %s: %w: %s", s.typ, ErrHopLimit, circle(ctx, env))
 	}
+	if s.bus.recorders != nil {
+		s.bus.recorders.published(ctx, env, []*Subscription{s})
+	}
 	e, err := s.queue.begin(parcel{env: env, scope: p.scopeFor(0)}, cause != nil && cause.alive())
 	if err == errLeft {
-		return fmt.Errorf("%w: it has just been closed", ErrNoAnswer)
+		err = fmt.Errorf("%w: it has just been closed", ErrNoAnswer)
 	}
 	if err != nil {
+		s.bus.recorders.turnedAway(env, s, err)
 		return err
 	}
-	v := verdict{ending: failed}
-	defer func() { s.settleSync(e, v) }() // also when runtime.Goexit ends the asker's goroutine
+	v := verdict{ending: interrupted}
+	defer func() { s.settleQuestion(e, v) }()
 	in.asker = ctx
 	if v = s.try(s.bus.accompany(ctx, in), e); v.ending == failed {
 		return e.file.last
 	}
 	return nil
+}
+
+// settleQuestion settles a question, also when runtime.Goexit ends the asker's goroutine: then it is interrupted.
+func (s *Subscription) settleQuestion(e *entry, v verdict) {
+	if v.ending == interrupted {
+		e.open().last = &PanicError{Goexit: true, Stack: stack()}
+		v = s.told(e, verdict{ending: failed}, tried{number: e.attempt()})
+	}
+	s.settleSync(e, v)
 }
 
 // circle tells who asked whom, at most ten of them.

@@ -65,14 +65,16 @@ func (b *Bus) Schedule(ctx context.Context, at time.Time, e Event) (id uuid.UUID
 	if at.After(lastTime) {
 		return id, fmt.Errorf("jitney: schedule %T: %w: its time %s is after %s", e, ErrInvalidEnvelope, at, lastTime)
 	}
-	p := posting{keep: true}
 	now := b.clock.now()
+	later := Scheduled{At: time.Unix(0, now)}
+	if at.After(later.At) {
+		later.At = time.Unix(0, at.UnixNano())
+	}
+	p := posting{later: &later}
 	if err = b.seal(ctx, e, now, &p); err == nil {
-		p.env.Time = time.Unix(0, now)
-		if at.After(p.env.Time) {
-			p.env.Time = time.Unix(0, at.UnixNano())
-		}
-		err = b.schedule.add(ctx, Scheduled{ID: p.env.ID, At: p.env.Time, Envelope: p.env})
+		p.env.Time = later.At
+		later.ID, later.Envelope = p.env.ID, p.env
+		err = b.schedule.add(ctx, later)
 	}
 	if p.ctx != nil {
 		published(p.ctx, nil, err)

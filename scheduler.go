@@ -36,6 +36,7 @@ type scheduler struct {
 	recurring []*Recurrence
 
 	scheduled, unscheduled, published atomic.Uint64 // events
+	leftOut                           atomic.Uint64 // occurrences
 }
 
 // When a journal is looked at for what other processes have scheduled, and how many events at a time.

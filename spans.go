@@ -137,7 +137,7 @@ func (s *Subscription) watch(ctx context.Context, t *telemetry, e *entry) verdic
 	r := s.attempt(o.ctx, e)
 	v := s.judge(o.ctx, e, r)
 	if !o.began.IsZero() {
-		o.tell(e, r, v)
+		s.told(e, v, tried{o.number, o.began, time.Since(o.began), r.err})
 	}
 	o.end(e, r, v, v.ending.String())
 	return v
@@ -199,13 +199,6 @@ func (o *observation) end(e *entry, r result, v verdict, outcome string) {
 		o.describe(e, outcome)
 		o.explain(e, r, v)
 	}
-}
-
-// tell tells recorders of the attempt.
-func (o *observation) tell(e *entry, r result, v verdict) {
-	a := e.attempted(o.s, o.number, v)
-	a.Began, a.Took, a.Error = o.began, time.Since(o.began), errorText(r.err)
-	o.s.bus.recorders.attempted(a)
 }
 
 // describe says what attempt it was, and how it ended.

@@ -93,6 +93,9 @@ type BusStats struct {
 	// Scheduled counts the events that Schedule and Recur have taken on in this process, Unscheduled those that
 	// Unschedule and Recurrence.Stop have taken back, and Due those that were published when they were due.
 	Scheduled, Unscheduled, Due uint64
+	// LeftOut counts the occurrences of Recur that this process could not make: the event func panicked, or Publish
+	// would refuse the event.
+	LeftOut uint64
 	// Unanswered counts the questions refused with ErrNoAnswer because nobody answers their type.
 	Unanswered uint64
 	// Retained is how many events are kept for late subscribers, and Forgotten how many have given way to those of

@@ -202,6 +202,7 @@ func TestG16NothingSilent(t *testing.T) {
 
 		b = jitney.New(jitney.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		b.Recur("each minute", jitney.Every(time.Minute), func(time.Time) jitney.Event { return fact{} })
+		b.Recur("never", jitney.Every(time.Minute), func(time.Time) jitney.Event { return nil })
 		time.Sleep(90 * time.Second)
 		id, err := b.Schedule(t.Context(), time.Now().Add(time.Hour), fact{})
 		require.NoError(t, err)
@@ -211,6 +212,8 @@ func TestG16NothingSilent(t *testing.T) {
 		check("Scheduled", "")
 		check("Unscheduled", "")
 		check("Due", "")
+		assert.EqualValues(t, 2, later.LeftOut)
+		check("LeftOut", "occurrence left out", "never", "event is nil")
 		require.NoError(t, b.Shutdown(t.Context()))
 
 		shared := newSharedJournal()

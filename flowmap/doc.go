@@ -7,6 +7,8 @@
 //	// … what the program does …
 //	fmt.Print(recorder.Map(b).Mermaid())
 //
+// A question is on it as an event is: it goes from who asks to who answers, by its type.
+//
 // A map has no numbers and no times, and all in it is sorted: the same flows give the same map. What has not happened
 // while the recorder listened is not on it, but for subscriptions to one type.
 package flowmap

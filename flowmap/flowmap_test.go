@@ -31,6 +31,11 @@ type (
 	never   struct{}
 )
 
+// priceOf is a question.
+type priceOf struct{ jitney.Returns[int] }
+
+func (priceOf) EventType() string { return "pricing.price_of" }
+
 func (placed) EventType() string  { return "orders.placed" }
 func (charged) EventType() string { return "payments.charged" }
 func (refused) EventType() string { return "payments.refused" }
@@ -130,6 +135,26 @@ func TestCyclesAreFound(t *testing.T) {
 	} {
 		assert.Equal(t, c.cycles, told(c.ways...).Map(jitney.New(silent)).Cycles, c.ways)
 	}
+}
+
+// A question goes from who asks to who answers.
+func TestQuestionsAreOnTheMap(t *testing.T) {
+	r := &flowmap.Recorder{}
+	b := shop(r)
+	jitney.Answer(b, "pricing", func(ctx context.Context, _ priceOf) (int, error) { return 1, b.Publish(ctx, noted{}) })
+	jitney.Subscribe(b, "accounts", func(ctx context.Context, _ charged) error {
+		_, err := jitney.Ask(ctx, b, priceOf{})
+		return err
+	})
+	require.NoError(t, b.Publish(t.Context(), placed{"1"}))
+	require.NoError(t, b.Flush(t.Context()))
+	_, err := jitney.Ask(t.Context(), b, priceOf{})
+	require.NoError(t, err)
+	m := r.Map(b)
+	golden(t, "question.json", m.JSON())
+	golden(t, "question.mmd", []byte(m.Mermaid()))
+	wellFormed(t, m.Mermaid())
+	require.NoError(t, b.Shutdown(t.Context()))
 }
 
 func TestWhoHasGoneIsOnTheMapWithoutWhatItTook(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 
 // Map says which way events go. All its lists are sorted, and none is nil.
 type Map struct {
-	// Outside are those that publish from outside of any handler, by the Source of their envelopes. Scheduled events
+	// Outside are those that publish or ask from outside of any handler, by the Source of their envelopes. Scheduled events
 	// are published by nobody's handler either.
 	Outside []Source `json:"outside"`
-	// Subscribers are those that the bus has, and those that have been seen.
+	// Subscribers are those that the bus has, and those that have been seen; answerers too, who hear questions.
 	Subscribers []Subscriber `json:"subscribers"`
 	// Unheard are the types that no subscriber hears.
 	Unheard []string `json:"unheard"`
@@ -18,7 +18,7 @@ type Map struct {
 	Cycles [][]string `json:"cycles"`
 }
 
-// Source is a program, or a part of one, that publishes.
+// Source is a program, or a part of one, that publishes or asks.
 type Source struct {
 	Name      string   `json:"name"`
 	Publishes []string `json:"publishes"`
@@ -32,7 +32,7 @@ type Subscriber struct {
 	On    []On   `json:"on"`
 }
 
-// On is a type that a subscriber hears, and the types that it has published because of such an event.
+// On is a type that a subscriber hears, and the types of what it has published or asked because of that.
 type On struct {
 	Type      string   `json:"type"`
 	Publishes []string `json:"publishes"`

@@ -1,6 +1,6 @@
 // Package why answers "why did this run?", and "why did it not?". A [Recorder] listens to a bus and keeps, of the
-// latest flows, which event was published by which handler, and what became of each delivery, attempt by attempt. A
-// [Flow] is printed as a tree, or drawn as a Mermaid flowchart.
+// latest flows, which event was published, or which question asked, by which handler, and what became of each delivery,
+// attempt by attempt. A [Flow] is printed as a tree, or drawn as a Mermaid flowchart.
 //
 //	recorder := &why.Recorder{}
 //	b := jitney.New(jitney.WithRecorder(recorder))

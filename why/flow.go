@@ -20,13 +20,13 @@ type Flow struct {
 	Missing int
 }
 
-// Event is an event of a flow.
+// Event is an event of a flow, or a question, whose one delivery is to its answerer.
 type Event struct {
 	ID     uuid.UUID
 	Type   string
 	Time   time.Time // of its publication
 	Source string    // of its envelope
-	// Cause is the event whose handler published it; uuid.Nil if none did. Publisher is that handler's subscriber; ""
+	// Cause is the event whose handler published it, or asked; uuid.Nil if none did. Publisher is that handler's subscriber; ""
 	// if there is none, or it is not known.
 	Cause     uuid.UUID
 	Publisher string

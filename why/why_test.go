@@ -31,6 +31,14 @@ type (
 	shipped struct{ Invoice string }
 )
 
+// priceOf is a question.
+type priceOf struct {
+	jitney.Returns[int]
+	Secret string
+}
+
+func (priceOf) EventType() string { return "pricing.price_of" }
+
 func (placed) EventType() string  { return "orders.placed" }
 func (p placed) EventKey() string { return "key-" + p.Secret }
 func (charged) EventType() string { return "payments.charged" }
@@ -166,6 +174,41 @@ func TestARedeliveryAndARefusalAreTold(t *testing.T) {
 	})
 	f, _ := r.Flow("c")
 	golden(t, "again.txt", renamed(f).String())
+}
+
+// A question hangs from the delivery that has asked it, and what its answerer publishes from the question's.
+func TestAQuestionIsToldBelowWhoAsks(t *testing.T) {
+	r := &why.Recorder{}
+	synctest.Test(t, func(t *testing.T) {
+		ctx := jitney.WithCorrelation(t.Context(), "invoice 7")
+		b := jitney.New(silent, jitney.WithSource("shop"), jitney.WithRecorder(r))
+		jitney.Answer(b, "pricing", func(ctx context.Context, q priceOf) (int, error) {
+			time.Sleep(20 * time.Millisecond)
+			if q.Secret == "" {
+				return 0, errors.New("no such thing")
+			}
+			return 1, b.Publish(ctx, shipped{})
+		})
+		jitney.Subscribe(b, "billing", func(ctx context.Context, p placed) error {
+			if _, err := jitney.Ask(ctx, b, priceOf{Secret: p.Secret}); err != nil {
+				return err
+			}
+			_, err := jitney.Ask(ctx, b, priceOf{})
+			return jitney.Permanent(err)
+		})
+		require.NoError(t, b.Publish(ctx, placed{"7", "4711"}))
+		require.NoError(t, b.Flush(ctx))
+		_, err := jitney.Ask(ctx, b, priceOf{Secret: "4711"})
+		require.NoError(t, err)
+		require.NoError(t, b.Shutdown(ctx))
+	})
+	f, known := r.Flow("invoice 7")
+	require.True(t, known)
+	f = renamed(f)
+	golden(t, "question.txt", f.String())
+	golden(t, "question.mmd", f.Mermaid())
+	wellFormed(t, f.Mermaid())
+	assert.NotContains(t, f.String()+f.Mermaid(), "4711")
 }
 
 // What cannot be told where it belongs is told all the same: each event once.

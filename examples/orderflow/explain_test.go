@@ -23,7 +23,7 @@ func TestTheMapIsTheOneThatIsKeptWithTheCode(t *testing.T) {
 		require.NoError(t, err)
 		s, err := openStore(t.Context(), journal, "", io.Discard)
 		require.NoError(t, err)
-		f := newFlow(config{chart: true, seed: uint64(seed)}, s, io.Discard)
+		f := newFlow(config{chart: asJSON, seed: uint64(seed)}, s, io.Discard)
 		require.NoError(t, f.process(t.Context(), in))
 		got := f.ways.Map(f.Bus).JSON()
 		require.NoError(t, s.end(t.Context(), true))
@@ -34,6 +34,22 @@ func TestTheMapIsTheOneThatIsKeptWithTheCode(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, string(want), string(got), "seed %d; if the change is meant: go test ./examples/orderflow -run TestTheMap -update", seed)
 	}
+}
+
+func TestTheMapIsPrintedAsItIsAskedFor(t *testing.T) {
+	kept, err := os.ReadFile(filepath.Join("testdata", "map.json"))
+	require.NoError(t, err)
+	const chart = "in Mermaid:\nflowchart LR\n"
+	for arg, want := range map[string]string{"-map": chart, "-map=mermaid": chart, "-map=json": "as JSON:\n" + string(kept), "-map=false": ""} {
+		status, out, _ := play(t, t.Context(), "", "-journal", inMemory, arg)
+		require.Equal(t, exitOK, status)
+		_, out, printed := strings.Cut(out, "\nTHE MAP, ")
+		assert.Equal(t, want != "", printed, arg)
+		assert.True(t, strings.HasPrefix(out, want), "%s: %s", arg, out)
+	}
+	status, _, errs := play(t, t.Context(), "", "-map=svg")
+	assert.Equal(t, exitBadUsage, status)
+	assert.Contains(t, errs, "neither mermaid nor json")
 }
 
 func TestWhyTellsWhatAnInvoiceHasLedTo(t *testing.T) {

@@ -7,6 +7,7 @@
 //	go run ./examples/orderflow -journal sqlite:FILE     # goes on where a killed run has left off
 //	go run ./examples/orderflow -why A700121             # what an invoice has led to, attempt by attempt
 //	go run ./examples/orderflow -map                     # which way events go, as a Mermaid flowchart
+//	go run ./examples/orderflow -map=json                # the same as testdata/map.json has it
 //
 // Its events, and what its modules know, are in a SQLite file in a temporary folder, or where -journal says:
 // sqlite:FILE, postgres://USER@HOST/DATABASE, mysql://USER@HOST/DATABASE, or memory. With nats:embedded:FOLDER,
@@ -45,7 +46,7 @@ type config struct {
 	strict     bool
 	journal    string
 	why        string
-	chart      bool
+	chart      format
 	books      string
 }
 
@@ -110,13 +111,13 @@ func parse(args []string, stderr io.Writer) (c config, err error) {
 	flags.StringVar(&c.journal, "journal", temporary, "`where` events are kept: memory, sqlite:FILE, postgres://…, mysql://…, nats:embedded:FOLDER, nats://… or kafka://…; none for a SQLite file in a temporary folder")
 	flags.StringVar(&c.books, "books", "", "the `database` of what the modules know, for nats: and kafka:; none for a SQLite file in the server's folder, or a temporary one")
 	flags.StringVar(&c.why, "why", "", "print at the end what this `invoice` has led to")
-	flags.BoolVar(&c.chart, "map", false, "print at the end which way events have gone, as a Mermaid flowchart")
+	flags.Var(&c.chart, "map", "print at the end which way events have gone, as a Mermaid flowchart; with -map=json as JSON")
 	flags.BoolVar(&c.json, "json", false, "print one JSON object at the end, and nothing else")
 	if err := flags.Parse(args); err != nil {
 		return c, err
 	}
 	switch {
-	case c.json && (c.why != "" || c.chart):
+	case c.json && (c.why != "" || c.chart != ""):
 		err = errors.New("-json prints nothing else: not -why, nor -map")
 	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))

@@ -95,6 +95,41 @@ func TestMeasurementsAreTheBusesOwnAccount(t *testing.T) {
 	})
 }
 
+// Each of them happens another number of times.
+func TestWhatIsCountedOfTheWholeBus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(sdktrace.NeverSample(), jitney.WithRetained[placed](2))
+		jitney.Subscribe(r.Bus, "picky", func(context.Context, placed) error { return nil },
+			jitney.WithFilter(func(p placed) bool { return p.N > 4 }))
+		for n := range 9 { // 5 are filtered, 7 of 9 keys forgotten
+			require.NoError(t, r.Publish(t.Context(), placed{N: n, Secret: fmt.Sprint(n)}))
+		}
+		for range 6 {
+			_, err := jitney.Ask(t.Context(), r.Bus, priceOf{})
+			require.ErrorIs(t, err, jitney.ErrNoAnswer)
+		}
+		for n := range 8 { // 3 are due, 4 taken back
+			id, err := r.Schedule(t.Context(), time.Now().Add(time.Duration(n)*time.Hour), charged{N: n})
+			require.NoError(t, err)
+			if n > 3 {
+				require.NoError(t, r.Unschedule(t.Context(), id))
+			}
+		}
+		tick := r.Recur("tick", jitney.Every(15*time.Minute), func(time.Time) jitney.Event { panic("kaboom") })
+		time.Sleep(2*time.Hour + time.Minute) // 8 occurrences, and the next one
+		require.NoError(t, tick.Stop(t.Context()))
+		m := r.metrics(t)
+		for name, want := range map[string]float64{
+			"jitney.events.scheduled": 8, "jitney.events.unscheduled": 4, "jitney.events.due": 3, "jitney.events.left_out": 9,
+			"jitney.events.retained": 2, "jitney.events.forgotten": 7, "jitney.questions.unanswered": 6,
+		} {
+			assert.InDelta(t, want, value(t, m[name]), 0, name)
+		}
+		assert.InDelta(t, 5, value(t, m["jitney.deliveries.filtered"], sub, "picky", typ, "orders.placed"), 0)
+		require.Error(t, r.Shutdown(t.Context()), "one is not due")
+	})
+}
+
 // The README's table and what a bus measures are the same.
 func TestEachMetricIsInTheREADME(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")

@@ -19,8 +19,11 @@ type listener struct {
 }
 
 func listen(j *sqljournal.Journal, opts ...jitney.SubscribeOption) *listener {
-	l := &listener{seen: make(map[string][]int)}
-	l.bus = jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
+	return listenOn(jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler))), opts...)
+}
+
+func listenOn(b *jitney.Bus, opts ...jitney.SubscribeOption) *listener {
+	l := &listener{bus: b, seen: make(map[string][]int)}
 	jitney.Subscribe(l.bus, "listener", func(_ context.Context, e Counted) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,18 +58,10 @@ func scheduleInTransaction(t *testing.T, d *Database) {
 			t.Errorf("%d: %v", n, err)
 		}
 	}
-	list, err := l.bus.Scheduled(t.Context(), 10)
-	must(t, err)
-	if len(list) != 3 {
-		t.Errorf("%d are scheduled, expected those that were committed", len(list))
+	if n := waiting(t, l.bus); n != 3 {
+		t.Errorf("%d are scheduled, expected those that were committed", n)
 	}
-	for deadline := time.Now().Add(20 * time.Second); len(list) > 0; <-time.After(10 * time.Millisecond) {
-		list, err = j.Scheduled(t.Context(), 10)
-		must(t, err)
-		if time.Now().After(deadline) {
-			t.Fatalf("%d are still scheduled", len(list))
-		}
-	}
+	eventually(t, "nothing is scheduled", func() bool { return waiting(t, l.bus) == 0 })
 	end, err := j.End(t.Context())
 	must(t, err)
 	if end != 3 {
@@ -78,4 +72,82 @@ func scheduleInTransaction(t *testing.T, d *Database) {
 		t.Errorf("heard %v", got)
 	}
 	must(t, l.bus.Shutdown(t.Context()))
+}
+
+// Each time of a timetable is published once, and handled once, by the processes that share the database.
+func timetable(t *testing.T, d *Database) {
+	const step = 100 * time.Millisecond
+	processes := []*ticker{tick(open(t, d), "first", step)}
+	if d.Concurrent {
+		processes = append(processes, tick(open(t, d), "second", step))
+	}
+	heard := func() (times []int) {
+		for _, p := range processes {
+			times = append(times, p.of("tick")...)
+		}
+		slices.Sort(times)
+		return times
+	}
+	eventually(t, "several times have come", func() bool { return len(heard()) >= 8 })
+	for _, p := range processes {
+		must(t, p.recurrence.Stop(t.Context()))
+	}
+	eventually(t, "nothing is scheduled", func() bool { return waiting(t, processes[0].bus) == 0 })
+	var due uint64
+	for _, p := range processes {
+		must(t, p.bus.Flush(t.Context()))
+		due += p.bus.Stats().Due
+	}
+	end, err := processes[0].journal.End(t.Context())
+	must(t, err)
+	times := heard()
+	if int(end) != len(times) || int(due) < len(times) {
+		t.Errorf("published %d, of which %d when due, and heard %d", end, due, len(times))
+	}
+	for i, at := range times {
+		if at%int(step.Milliseconds()) != 0 || i > 0 && at == times[i-1] {
+			t.Errorf("heard %v", times)
+			break
+		}
+	}
+	for _, p := range processes {
+		must(t, p.bus.Shutdown(t.Context()))
+	}
+}
+
+// ticker is a listener with a timetable.
+type ticker struct {
+	*listener
+	journal    *sqljournal.Journal
+	recurrence *jitney.Recurrence
+}
+
+// tick begins the timetable that the processes have in common. No two make the same envelope of an occurrence.
+func tick(j *sqljournal.Journal, process string, step time.Duration) *ticker {
+	b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)),
+		jitney.WithPublishHook(func(_ context.Context, env *jitney.Envelope) error {
+			env.Headers = map[string]string{"by": process}
+			return nil
+		}))
+	r := b.Recur("tick", jitney.Every(step), func(at time.Time) jitney.Event {
+		return Counted{"tick", int(at.UnixMilli())}
+	})
+	return &ticker{listenOn(b), j, r}
+}
+
+// waiting is how many events wait for their time.
+func waiting(t *testing.T, b *jitney.Bus) int {
+	t.Helper()
+	list, err := b.Scheduled(t.Context(), 10)
+	must(t, err)
+	return len(list)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
 }

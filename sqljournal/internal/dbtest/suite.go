@@ -73,6 +73,7 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 		jitneytest.TestScheduleStore(t, func(t *testing.T) jitneytest.ScheduleOpener { return &schedules{begin(t), nil} })
 	})
 	t.Run("ScheduleInTransaction", func(t *testing.T) { scheduleInTransaction(t, begin(t)) })
+	t.Run("Timetable", func(t *testing.T) { timetable(t, begin(t)) })
 	t.Run("LettersSurvive", func(t *testing.T) { lettersSurvive(t, begin(t)) })
 	t.Run("Retention", func(t *testing.T) { retention(t, begin(t)) })
 	t.Run("Preflight", func(t *testing.T) { preflight(t, begin(t)) })
