@@ -112,6 +112,7 @@ var mutants = []mutant{
 	{"scheduled-not-returned", []edit{{"scheduler.go", "if s.memory != nil {\n		for", "if s.memory == nil {\n		for"}}, "^TestG39Later$"},
 	{"pause-forgotten", []edit{{"held.go", "f.s.queue.holdAgain(h)", "_ = h"}}, "^TestAPauseHoldsOnAfterARestart$"},
 	{"batch-moved-in-part", []edit{{"sqljournal/moving.go", "if len(missing) == 0 || len(list) < maxBatch {", "if true {"}}, "sqljournal/sqlite:^TestG23Outbox$/^Batches$"},
+	{"payload-as-deep-as-it-likes", []edit{{"wire/types.go", "shallow(m.Data,", "shallow(nil,"}}, "wire:^TestAPayloadThatIsTooDeepIsMalformed$"},
 	{"upcaster-tells-numbers", []edit{{"wire/types.go", "ofUpcaster(err)", "err"}}, "wire:^TestAnUpcasterThatFailsIsAnError$"},
 	{"progress-not-taken-up", []edit{{"deliver.go", "case e.progress() != nil:", "case e.progress() != nil && false:"}}, "^TestARetryGoesOnAfterADeathOfTheProcess$"},
 	{"asleep-takes-room", []edit{{"lane.go", "return min(q.asleep, maxAsleep*q.limit)", "return 0"}}, "^TestKeysThatWaitForLongLeaveRoomForOthers$"},
