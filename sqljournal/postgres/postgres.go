@@ -42,7 +42,7 @@ var dialect = &sqljournal.Dialect{
 
 // check looks at what decides whether a commit outlives a power failure. It has the server end a transaction of conn's
 // that nothing is heard of any more: until then nobody else could publish.
-func check(ctx context.Context, conn *sql.Conn) error {
+func check(ctx context.Context, conn *sql.Conn, tables []string) error {
 	if _, err := conn.ExecContext(ctx, "SET idle_in_transaction_session_timeout = '30s'"); err != nil {
 		return err
 	}
@@ -55,7 +55,21 @@ func check(ctx context.Context, conn *sql.Conn) error {
 			return fmt.Errorf("%w: %s is off", jitney.ErrNotDurable, setting)
 		}
 	}
-	return nil
+	return logged(ctx, conn, tables)
+}
+
+// logged says which of the tables is not in the write-ahead log, and empty after a crash of the server.
+func logged(ctx context.Context, conn *sql.Conn, tables []string) error {
+	var table string
+	err := conn.QueryRowContext(ctx, `SELECT relname FROM pg_class WHERE relpersistence <> 'p'
+		AND oid IN (SELECT to_regclass(name) FROM unnest(CAST($1 AS TEXT[])) AS name) ORDER BY relname LIMIT 1`, tables).Scan(&table)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: table %s is unlogged", jitney.ErrNotDurable, table)
 }
 
 func classify(err error) sqljournal.Fault {
