@@ -113,6 +113,8 @@ var mutants = []mutant{
 	{"pause-forgotten", []edit{{"held.go", "f.s.queue.holdAgain(h)", "_ = h"}}, "^TestAPauseHoldsOnAfterARestart$"},
 	{"batch-moved-in-part", []edit{{"sqljournal/moving.go", "if len(missing) == 0 || len(list) < maxBatch {", "if true {"}}, "sqljournal/sqlite:^TestG23Outbox$/^Batches$"},
 	{"payload-as-deep-as-it-likes", []edit{{"wire/types.go", "shallow(m.Data,", "shallow(nil,"}}, "wire:^TestAPayloadThatIsTooDeepIsMalformed$"},
+	{"ahead-in-part-not-seen", []edit{{"sqljournal/cursor.go", "settled = max(settled, pos)", "_ = pos"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^AheadInPart$"},
+	{"ahead-until-the-journal-grows", []edit{{"sqljournal/cursor.go", "ever && was[0] == settled {", "ever && was[0] == settled && settled > end {"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Ahead$"},
 	{"upcaster-tells-numbers", []edit{{"wire/types.go", "ofUpcaster(err)", "err"}}, "wire:^TestAnUpcasterThatFailsIsAnError$"},
 	{"progress-not-taken-up", []edit{{"deliver.go", "case e.progress() != nil:", "case e.progress() != nil && false:"}}, "^TestARetryGoesOnAfterADeathOfTheProcess$"},
 	{"asleep-takes-room", []edit{{"lane.go", "return min(q.asleep, maxAsleep*q.limit)", "return 0"}}, "^TestKeysThatWaitForLongLeaveRoomForOthers$"},
