@@ -116,6 +116,7 @@ var mutants = []mutant{
 	{"ahead-in-part-not-seen", []edit{{"sqljournal/cursor.go", "settled = max(settled, pos)", "_ = pos"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^AheadInPart$"},
 	{"ahead-until-the-journal-grows", []edit{{"sqljournal/cursor.go", "ever && was[0] == settled {", "ever && was[0] == settled && settled > end {"}}, "sqljournal/sqlite:^TestAllThatHoldsForEachDatabase$/^Ahead$"},
 	{"taken-request-is-withdrawn", []edit{{"sqljournal/append.go", "if r.taken {", "if false {"}}, "sqljournal/sqlite:^TestG20PublishersThatGiveUpHarmNobody$"},
+	{"commit-given-up-is-undone", []edit{{"sqljournal/outbox.go", "return &indeterminate{because(ctx, err)}", "return because(ctx, err)"}}, "sqljournal/postgres:^TestG23ATransactionThatIsGivenUpIsDoneOrUndone$"},
 	{"upcaster-tells-numbers", []edit{{"wire/types.go", "ofUpcaster(err)", "err"}}, "wire:^TestAnUpcasterThatFailsIsAnError$"},
 	{"progress-not-taken-up", []edit{{"deliver.go", "case e.progress() != nil:", "case e.progress() != nil && false:"}}, "^TestARetryGoesOnAfterADeathOfTheProcess$"},
 	{"asleep-takes-room", []edit{{"lane.go", "return min(q.asleep, maxAsleep*q.limit)", "return 0"}}, "^TestKeysThatWaitForLongLeaveRoomForOthers$"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
@@ -75,7 +76,7 @@ func logged(ctx context.Context, conn *sql.Conn, tables []string) error {
 func classify(err error) sqljournal.Fault {
 	var e *pgconn.PgError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback): // a statement had failed before
 		return sqljournal.Other
 	case !errors.As(err, &e):
 		return sqljournal.Lost

@@ -85,6 +85,10 @@ func TestG21ASilentConnectionIsGivenUp(t *testing.T) { dbtest.Silences(t, begin)
 
 func TestG20PublishersThatGiveUpHarmNobody(t *testing.T) { dbtest.Storm(t, begin) }
 
+func TestG23ATransactionThatIsGivenUpIsDoneOrUndone(t *testing.T) {
+	dbtest.StormInTransactions(t, begin)
+}
+
 func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
 
 func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }

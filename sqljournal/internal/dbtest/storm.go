@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -59,19 +60,45 @@ func (l *load) storm(ctx context.Context, over <-chan struct{}, key string) {
 		e := Counted{key, n}
 		err := l.bus.Publish(impatient, e)
 		cancel()
-		switch {
-		case errors.Is(err, jitney.ErrIndeterminate): // it may be there
-			l.mu.Lock()
-			l.indeterminate++
-			l.mu.Unlock()
-			continue
-		case err == nil:
-			patience = max(patience*2/3, 100*time.Microsecond)
-		default:
-			patience = min(patience*3/2, time.Second)
-		}
-		l.told(e, false, err)
+		patience = l.knows(e, err, patience)
 	}
+}
+
+// knows takes note of what has become of e, whose publisher has had so much patience, and returns how much it is to have.
+func (l *load) knows(e Counted, err error, patience time.Duration) time.Duration {
+	if errors.Is(err, jitney.ErrIndeterminate) { // it may be there
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.indeterminate++
+		return patience
+	}
+	l.told(e, false, err)
+	if err == nil {
+		return max(patience*2/3, 100*time.Microsecond)
+	}
+	return min(patience*3/2, time.Second)
+}
+
+// StormInTransactions runs the test of transactions whose contexts end at any moment: an error other than
+// ErrIndeterminate says that there is nothing of them.
+func StormInTransactions(t *testing.T, begin func(t *testing.T) *Database) {
+	j := open(t, begin(t))
+	l := &load{acknowledged: make(map[Counted]bool), refused: make(map[Counted]error), last: time.Now()}
+	for p := range 4 {
+		l.publishers.Go(func() {
+			patience := time.Millisecond
+			for n := 0; l.refusals() < 500; n++ {
+				e := Counted{fmt.Sprint("storming ", p, "/", n), 0} // what is in doubt may still come, so no order is kept
+				ctx, cancel := context.WithTimeout(context.Background(), rand.N(patience))
+				err := j.Tx(ctx, func(ctx context.Context, _ *sql.Tx) error { return j.Append(ctx, sealed(e)) })
+				cancel()
+				patience = l.knows(e, err, patience)
+			}
+		})
+	}
+	l.publishers.Wait()
+	must(t, j.Tx(t.Context(), func(ctx context.Context, _ *sql.Tx) error { return j.Append(ctx, sealed(Counted{"calm", 0})) }))
+	l.check(t, everything(t, j), false)
 }
 
 func (l *load) refusals() int {
