@@ -2,6 +2,7 @@ package kafkajournal_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,10 +72,11 @@ func TestRecordsOfOtherProgramsAreRead(t *testing.T) {
 		{Value: []byte("no event at all")},
 		{Headers: headers(append(binary, "ce_id", "twice")...)},
 		{Headers: headers(append(binary[:2:2], "ce_id", "x", "ce_source", "s", "ce_type", "deleted", "content-type", "text/plain")...)}, // without a value
+		{Headers: headers(binary...), Value: []byte(strings.Repeat("[", 1000) + strings.Repeat("]", 1000))},
 	} {
 		require.NoError(t, other.ProduceSync(t.Context(), r).FirstErr())
 	}
-	entries := next(t, c, 5)
+	entries := next(t, c, 6)
 	first, second := entries[0].Envelope, entries[1].Envelope
 	require.Equal(t, counted{"a", 1}, first.Event)
 	require.Equal(t, id, first.ID)
@@ -89,6 +91,8 @@ func TestRecordsOfOtherProgramsAreRead(t *testing.T) {
 	require.NotContains(t, entries[2].Err.Error(), "no event at all")
 	require.ErrorIs(t, entries[3].Err, wire.ErrMalformed)
 	require.Equal(t, jitney.RawEvent{Type: "deleted", Version: 1, ContentType: "text/plain"}, entries[4].Envelope.Event)
+	require.ErrorIs(t, entries[5].Err, wire.ErrMalformed, "it is too deep")
+	require.ErrorContains(t, entries[5].Err, "offset 5")
 }
 
 func TestAKeyIsWhereJavaClientsPutItAndEventsWithoutOneInTheFirstPartition(t *testing.T) {

@@ -43,11 +43,12 @@ func TestCloudEventsOfOthersAreRead(t *testing.T) {
 	client.publish(at, "NATS/1.0\r\ncontent-type: application/json\r\n\r\n", "{}")                                          // no event at all
 	client.publish(at, fmt.Sprintf(headers, foreignID)+"ce-bad: %zz\r\n\r\n", data)                                         // damaged
 	client.publish("TEST.event.other", strings.ReplaceAll(fmt.Sprintf(headers, foreignID), "json", "x")+"\r\n", "\x00\xff") // no JSON
+	client.publish(at, fmt.Sprintf(headers, foreignID)+"\r\n", strings.Repeat("[", 1000)+strings.Repeat("]", 1000))         // too deep
 	client.flush()
 
 	c, err := j.Open(t.Context(), jitney.Durable{Name: "s", From: jitney.FromBeginning()})
 	require.NoError(t, err)
-	entries := next(t, c, 8)
+	entries := next(t, c, 9)
 	for i := range 5 {
 		require.NoError(t, entries[i].Err, "%d", i)
 		env := entries[i].Envelope
@@ -65,6 +66,8 @@ func TestCloudEventsOfOthersAreRead(t *testing.T) {
 	raw := entries[7].Envelope.Event.(jitney.RawEvent)
 	assert.Equal(t, "\x00\xff", string(raw.Data))
 	assert.Equal(t, "application/x", raw.ContentType)
+	require.ErrorIs(t, entries[8].Err, wire.ErrMalformed)
+	assert.Contains(t, entries[8].Err.Error(), "position 9")
 	require.NoError(t, c.Close(t.Context()))
 }
 

@@ -114,15 +114,33 @@ func (c *cursor) load(ctx context.Context, from jitney.Start) error {
 	if err != nil {
 		return err
 	}
-	if floor > end {
-		return fmt.Errorf("%w: %d, and the newest event is %d", ErrPositionAhead, floor, end)
-	}
 	positions, err := readAhead(floor, ahead)
 	if err != nil {
 		return err
 	}
+	if err := c.within(floor, positions, end); err != nil {
+		return err
+	}
 	c.goOn(floor, positions)
 	return c.begin(ctx)
+}
+
+// within returns an error if more is settled than the journal has. It does so as well when the journal has grown since:
+// other events have the positions now of those that are settled.
+func (c *cursor) within(floor int64, ahead map[int64]bool, end int64) error {
+	settled := floor
+	for pos := range ahead {
+		settled = max(settled, pos)
+	}
+	c.j.mu.Lock()
+	defer c.j.mu.Unlock()
+	if settled > end {
+		c.j.ahead[c.name] = [2]int64{settled, end}
+	}
+	if was, ever := c.j.ahead[c.name]; ever && was[0] == settled {
+		return fmt.Errorf("%w: %d, and the newest event was %d", ErrPositionAhead, was[0], was[1])
+	}
+	return nil
 }
 
 // goOn makes a place the cursor's.
@@ -134,6 +152,8 @@ func (c *cursor) goOn(floor int64, ahead map[int64]bool) {
 }
 
 // ErrPositionAhead says that a subscriber has settled what the journal does not have: an older copy of it was restored.
+// The subscriber is given nothing until it is forgotten, see [Journal.Forget], or its own copy is restored. Do that before
+// the program starts anew: the journal may have got as far again by then, with events that would not be given.
 var ErrPositionAhead = errors.New("subscriber is ahead of the journal")
 
 // sum is the checksum of the subscriber's row.
@@ -144,6 +164,9 @@ func (c *cursor) sum(floor int64, ahead []byte) uint32 {
 }
 
 func (c *cursor) create(ctx context.Context, from jitney.Start) (floor int64, err error) {
+	c.j.mu.Lock()
+	delete(c.j.ahead, c.name) // its row was removed
+	c.j.mu.Unlock()
 	c.j.writing.Lock()
 	defer c.j.writing.Unlock()
 	err = c.j.tx(ctx, func(tx *writeTx) (err error) {

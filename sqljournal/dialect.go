@@ -28,8 +28,9 @@ type Dialect struct {
 	Now string
 	// Insert, and OnConflict at its end, insert a row if none of its key is there.
 	Insert, OnConflict string
-	// Check returns an error that wraps jitney.ErrNotDurable if a commit on conn may be lost.
-	Check func(ctx context.Context, conn *sql.Conn) error
+	// Check returns an error that wraps jitney.ErrNotDurable if a commit on conn may be lost. Tables are the names of the
+	// journal's, which may not be there yet.
+	Check func(ctx context.Context, conn *sql.Conn, tables []string) error
 	// Classify says what an error of the driver's means.
 	Classify func(error) Fault
 }

@@ -46,6 +46,7 @@ type Journal struct {
 	written  sync.Cond  // on mu; told when a cursor's settlements have been written, or not
 	requests []*request // not in a commit yet
 	cursors  map[string]*cursor
+	ahead    map[string][2]int64 // subscribers that were ahead of the journal: what they had settled, and what it had
 	closed   bool
 	moving   bool      // the outbox is to be looked at now
 	moved    time.Time // when it was looked at last
@@ -88,7 +89,8 @@ func Open(ctx context.Context, db *sql.DB, d *Dialect, types *wire.Types, hooks 
 	j := &Journal{
 		db: db, d: d, types: types, log: slog.Default(), prefix: "jitney_", poll: 200 * time.Millisecond, lease: 15 * time.Second,
 		committed: hooks.Committed, check: hooks.Check, cursors: make(map[string]*cursor), noted: make(map[TypeVersion]struct{}),
-		bell: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		ahead: make(map[string][2]int64),
+		bell:  make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 		turn:    make(chan struct{}, 1),
 		renewed: make(chan struct{}), token: uuid.NewString(), listened: make(chan struct{}),
 	}

@@ -23,5 +23,6 @@ func WithPollInterval(d time.Duration) Option { return func(j *Journal) { j.poll
 // share a database. It is renewed three times as often. Default 15 s.
 func WithLease(d time.Duration) Option { return func(j *Journal) { j.lease = d } }
 
-// AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails.
+// AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails, or what is in a table
+// when its server dies: one that is UNLOGGED in PostgreSQL, or not InnoDB's in MySQL.
 func AllowNotDurable() Option { return func(j *Journal) { j.allowNotDurable = true } }

@@ -3,6 +3,7 @@ package sqljournal
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -42,8 +43,10 @@ func (j *Journal) transactionOf(ctx context.Context) transaction {
 }
 
 // Tx calls f in a transaction of the journal's database, which is TxOf its context as well, and commits it if f returns
-// nil. What f publishes with that context is stored with it. If ctx is in a transaction already, that one goes on. In the journal's SQLite file one transaction at a time
-// writes: while f has written, nobody else publishes.
+// nil. What f publishes with that context is stored with it. After jitney.ErrIndeterminate it is not known whether the
+// commit has happened, for the connection was lost, or ctx has ended, while it did; after any other error it has not. If
+// ctx is in a transaction already, that one goes on. In the journal's SQLite file one transaction at a time writes: while
+// f has written, nobody else publishes.
 func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
 	if tx := j.TxOf(ctx); tx != nil {
 		return f(ctx, tx)
@@ -64,10 +67,23 @@ func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("sqljournal: commit: %w", because(ctx, err))
+		j.nudge() // it may have happened
+		return fmt.Errorf("sqljournal: commit: %w", j.unsure(ctx, err))
 	}
 	j.nudge()
 	return nil
+}
+
+// unsure is the error of a transaction's Commit. database/sql has not asked for it if it says no more than that the
+// transaction is over.
+func (j *Journal) unsure(ctx context.Context, err error) error {
+	if errors.Is(err, sql.ErrTxDone) || err == ctx.Err() { //nolint:errorlint // a driver wraps it when it has asked
+		return because(ctx, err)
+	}
+	if f := j.d.Classify(err); f != Lost && f != Full {
+		return because(ctx, err) // the database says no
+	}
+	return &indeterminate{because(ctx, err)}
 }
 
 // because adds to err why ctx has ended, if it has: drivers tell no more than that.

@@ -111,6 +111,20 @@ func Schema(d *Dialect, prefix string) string {
 	return b.String()
 }
 
+// tables are the names of the journal's tables.
+func tables(prefix string) []string {
+	names := []string{prefix + "schema"}
+	for _, statements := range migrations {
+		for _, s := range statements {
+			if rest, creates := strings.CutPrefix(s, "CREATE TABLE IF NOT EXISTS {p}"); creates {
+				name, _, _ := strings.Cut(rest, " ")
+				names = append(names, prefix+name)
+			}
+		}
+	}
+	return names
+}
+
 const versionTable = `CREATE TABLE IF NOT EXISTS {p}schema (version {number} NOT NULL){options}`
 
 // readable says that the schema is newer than this program, before anything is written.

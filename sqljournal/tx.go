@@ -30,7 +30,7 @@ func (j *Journal) writer(ctx context.Context) (*sql.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if err := j.d.Check(ctx, conn); err != nil && (!errors.Is(err, jitney.ErrNotDurable) || !j.allowNotDurable) {
+	if err := j.d.Check(ctx, conn, tables(j.prefix)); err != nil && (!errors.Is(err, jitney.ErrNotDurable) || !j.allowNotDurable) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	j.conn, j.statements = conn, make(map[string]*sql.Stmt)

@@ -89,7 +89,7 @@ var (
 )
 
 // Encode makes the message of an envelope. Its event is encoded by encoding/json; what that would change silently,
-// a string that is not UTF-8, is refused. The errors are ErrEncode, ErrPayloadTooLarge, ErrHeadersTooLarge and
+// a string that is not UTF-8, is refused, and so is what is too deep for Decode. The errors are ErrEncode, ErrPayloadTooLarge, ErrHeadersTooLarge and
 // ErrInvalidHeader, and say which type and field, not which value.
 func Encode(env *jitney.Envelope, limits Limits) (Message, error) {
 	m, err := encode(env, limits.orDefaults())
@@ -136,7 +136,7 @@ func encode(env *jitney.Envelope, limits Limits) (m Message, err error) {
 		m.Data = raw.Data
 		a[DataContentType] = raw.ContentType
 		declare(a, m.Data)
-	} else if m.Data, err = marshal(env.Event); err != nil {
+	} else if m.Data, err = marshal(env.Event, limits.Depth); err != nil {
 		return m, err
 	}
 	m.Attributes = a
@@ -348,7 +348,7 @@ func instead(err error, text string) error {
 }
 
 // marshal encodes an event, and refuses what encoding/json would change without a word.
-func marshal(e jitney.Event) (data []byte, err error) {
+func marshal(e jitney.Event, depth int) (data []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil { // a MarshalJSON of somebody's
 			err = fmt.Errorf("%w: %T: panic with a %T", ErrEncode, e, r)
@@ -360,6 +360,9 @@ func marshal(e jitney.Event) (data []byte, err error) {
 	}
 	if at := badText(data, e); at != "" {
 		return nil, fmt.Errorf("%w: %T: %s is not UTF-8", ErrEncode, e, at)
+	}
+	if err := shallow(data, depth); err != nil { // Decode would refuse it
+		return nil, fmt.Errorf("%w: %T: %w", ErrEncode, e, err)
 	}
 	return data, nil
 }

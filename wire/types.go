@@ -123,8 +123,10 @@ func (ts *Types) Check() error {
 var ErrDecode = errors.New("event cannot be decoded")
 
 // Decode makes the envelope of a message. The event has its Go type, in its newest version, and Version says so; a
-// RawEvent if there is no such type, no way to its version, or the payload is not JSON. The payload itself must be
-// strict JSON only if Parse has read it. Other errors are ErrMalformed, ErrHeadersTooLarge and ErrPayloadTooLarge.
+// RawEvent if there is no such type, no way to its version, or the payload is not JSON. A payload that is to have a Go
+// type may be Limits.Depth deep, or the error is ErrMalformed; it must be strict JSON only if Parse has read it. So of
+// names that one object has twice, also in another case, encoding/json takes the last one: to find them would cost more
+// than to decode. Other errors are ErrDecode, ErrMalformed, ErrHeadersTooLarge and ErrPayloadTooLarge.
 func (ts *Types) Decode(m Message) (*jitney.Envelope, error) {
 	env, err := m.envelope(ts.limits.orDefaults())
 	if err != nil {
@@ -137,6 +139,9 @@ func (ts *Types) Decode(m Message) (*jitney.Envelope, error) {
 	if !isJSON(contentType) || !ts.Knows(env.Type, env.Version) {
 		env.Event = jitney.RawEvent{Type: env.Type, Version: env.Version, ContentType: contentType, Data: m.Data}
 		return env, nil
+	}
+	if err := shallow(m.Data, ts.limits.orDefaults().Depth); err != nil {
+		return nil, fmt.Errorf("wire: decode %s: %w: %w", env, ErrMalformed, err)
 	}
 	k := ts.byName[env.Type]
 	data := m.Data

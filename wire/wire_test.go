@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -445,6 +447,73 @@ func TestGoldenFilesAreStillRead(t *testing.T) {
 	assert.Equal(t, placed{Order: "o-1", Cents: 4200}, env.Event)
 }
 
+// nested is a JSON text of so many levels.
+func nested(levels int) string {
+	return strings.Repeat(`{"a":[`, levels/2) + strings.Repeat("]}", levels/2)
+}
+
+func TestAPayloadThatIsTooDeepIsMalformed(t *testing.T) {
+	within := func(data string) string { return `{"Any":` + data + `}` } // one level more
+	for name, c := range map[string]struct {
+		data string
+		deep bool
+	}{
+		"as deep as may be":      {`{"Any":[` + nested(62) + `]}`, false},
+		"one level more":         {within(nested(64)), true},
+		"a thousand":             {within(nested(1000)), true},
+		"without an end":         {strings.Repeat("[", 1000), true},
+		"wide":                   {within(`[` + strings.Repeat("[],{},", 500) + `[]]`), false},
+		"brackets in a string":   {`{"Text":"` + strings.Repeat("[{", 500) + `"}`, false},
+		"behind an escape":       {`{"Text":"\"` + strings.Repeat("[{", 500) + `"}`, false},
+		"behind a whole string":  {`{"Text":"\\","Any":` + nested(64) + `}`, true},
+		"brackets of a name too": {`{"` + strings.Repeat("[{", 500) + `":1}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := wire.Encode(envelope(&noted{}), wire.Limits{})
+			require.NoError(t, err)
+			m.Data = []byte(c.data)
+			_, err = types().Decode(m)
+			if !c.deep {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, wire.ErrMalformed)
+			assert.Contains(t, err.Error(), "64 levels")
+			assert.Contains(t, err.Error(), "notes.noted")
+			_, err = types().WithLimits(wire.Limits{Depth: 2000}).Decode(m)
+			assert.NotErrorIs(t, err, wire.ErrMalformed)
+			m.Attributes[wire.Type] = "other.team"
+			env, err := types().Decode(m)
+			require.NoError(t, err)
+			assert.Equal(t, c.data, string(env.Event.(jitney.RawEvent).Data), "nobody decodes it")
+		})
+	}
+}
+
+func TestWhatDecodeWouldFindTooDeepIsNotEncoded(t *testing.T) {
+	deep := func(levels int) *jitney.Envelope {
+		return envelope(&noted{Any: json.RawMessage(nested(levels))})
+	}
+	m, err := wire.Encode(deep(62), wire.Limits{})
+	require.NoError(t, err)
+	_, err = types().Decode(m)
+	require.NoError(t, err)
+	_, err = wire.Encode(deep(64), wire.Limits{})
+	require.ErrorIs(t, err, wire.ErrEncode)
+	assert.Contains(t, err.Error(), "64 levels")
+	_, err = wire.Encode(deep(64), wire.Limits{Depth: 65})
+	require.NoError(t, err)
+}
+
+func TestOfANameTwiceTheLastOneCounts(t *testing.T) {
+	m, err := wire.Encode(envelope(&noted{}), wire.Limits{})
+	require.NoError(t, err)
+	m.Data = []byte(`{"Text":"first","Text":"second","text":"third"}`)
+	env, err := types().Decode(m)
+	require.NoError(t, err)
+	assert.Equal(t, &noted{Text: "third"}, env.Event)
+}
+
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob(filepath.Join("testdata", "golden", "*.json"))
 	for _, file := range files {
@@ -486,6 +555,51 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// Decode takes a payload of another program's, and says of it that it is too deep if, and only if, it is.
+func FuzzDecode(f *testing.F) {
+	for _, data := range []string{
+		`{"Text":"a","Any":[1,{"b":null}]}`, `{"Text":"first","Text":"second"}`, `{"Any":` + nested(62) + `}`, `{"Any":` + nested(64) + `}`,
+		nested(1000), `{"Text":"\\\"` + strings.Repeat("[{", 80) + `"}`, strings.Repeat("[", 65), strings.Repeat(`{"`, 65),
+	} {
+		f.Add([]byte(data))
+	}
+	ts := types()
+	m, err := wire.Encode(envelope(&noted{}), wire.Limits{})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := m
+		m.Data = data
+		_, err := ts.Decode(m)
+		levels, valid := levels(data)
+		valid = valid && len(data) <= 1<<20
+		switch refused := errors.Is(err, wire.ErrMalformed); {
+		case !valid && err == nil:
+			t.Fatal("no JSON, and decoded")
+		case valid && refused != (levels > 64):
+			t.Fatalf("%d levels: %v", levels, err)
+		}
+	})
+}
+
+// levels returns how deep a JSON text is, and whether it is one.
+func levels(text []byte) (deepest int, valid bool) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	for depth := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return deepest, json.Valid(text)
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+			deepest = max(deepest, depth)
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+}
+
 func FuzzHeader(f *testing.F) {
 	f.Add("Euro € 😀")
 	f.Add(`"%25"`)
@@ -507,5 +621,19 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = wire.Encode(env, wire.Limits{})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for name, lines := range map[string]int{"small": 1, "of 200 lines": 200} {
+		b.Run(name, func(b *testing.B) {
+			m, err := wire.Encode(envelope(placed{Order: "o-1", Cents: 4200, Lines: slices.Repeat([]line{{"white hanging heart"}}, lines)}), wire.Limits{})
+			require.NoError(b, err)
+			ts := types()
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = ts.Decode(m)
+			}
+		})
 	}
 }

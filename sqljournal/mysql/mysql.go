@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -43,7 +44,7 @@ var dialect = &sqljournal.Dialect{
 // check looks at what decides whether a commit outlives a power failure. It makes conn read what is committed, and has
 // the server end a transaction of conn's that nothing is heard of any more: until then nobody else could publish. MySQL
 // has no such setting, and waits until its own kernel gives the connection up.
-func check(ctx context.Context, conn *sql.Conn) error {
+func check(ctx context.Context, conn *sql.Conn, tables []string) error {
 	if _, err := conn.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"); err != nil {
 		return err
 	}
@@ -61,7 +62,25 @@ func check(ctx context.Context, conn *sql.Conn) error {
 	if binlog == 1 && sync != 1 {
 		return fmt.Errorf("%w: sync_binlog is %d, not 1", jitney.ErrNotDurable, sync)
 	}
-	return nil
+	return transactional(ctx, conn, tables)
+}
+
+// transactional says which of the tables is another engine's than InnoDB: what is in it is not part of a commit.
+func transactional(ctx context.Context, conn *sql.Conn, tables []string) error {
+	names := make([]any, len(tables))
+	for i, name := range tables {
+		names[i] = name
+	}
+	var table, engine string
+	err := conn.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()
+		AND engine <> 'InnoDB' AND table_name IN (?`+strings.Repeat(", ?", len(names)-1)+`) ORDER BY table_name LIMIT 1`, names...).Scan(&table, &engine)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: table %s has the engine %s, not InnoDB", jitney.ErrNotDurable, table, engine)
 }
 
 func classify(err error) sqljournal.Fault {

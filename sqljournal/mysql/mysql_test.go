@@ -86,6 +86,27 @@ func TestG21AStolenPlaceIsTakenUpAgain(t *testing.T) { dbtest.Stolen(t, begin) }
 
 func TestG21ASilentConnectionIsGivenUp(t *testing.T) { dbtest.Silences(t, begin) }
 
+func TestG20PublishersThatGiveUpHarmNobody(t *testing.T) { dbtest.Storm(t, begin) }
+
+func TestG23ATransactionThatIsGivenUpIsDoneOrUndone(t *testing.T) {
+	dbtest.StormInTransactions(t, begin)
+}
+
 func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
 
 func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }
+
+func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
+	s := dbtest.OwnMariaDB(t)
+	d := at(s.DSN, "own_")
+	weak := func(name, begin, end string) dbtest.Weakness {
+		return dbtest.Weakness{Name: name, Begin: d.Executing(begin), End: d.Executing(end)}
+	}
+	const flush, sync = "SET GLOBAL innodb_flush_log_at_trx_commit = ", "SET GLOBAL sync_binlog = "
+	dbtest.NotDurable(t, d,
+		weak("innodb_flush_log_at_trx_commit is 2", flush+"2", flush+"1"),
+		weak("innodb_flush_log_at_trx_commit is 0", flush+"0", flush+"1"),
+		weak("sync_binlog is 0", sync+"0", sync+"1"),
+		weak("own_log has the engine MyISAM", "ALTER TABLE own_log ENGINE=MyISAM", "ALTER TABLE own_log ENGINE=InnoDB"),
+	)
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
@@ -42,7 +43,7 @@ var dialect = &sqljournal.Dialect{
 
 // check looks at what decides whether a commit outlives a power failure. It has the server end a transaction of conn's
 // that nothing is heard of any more: until then nobody else could publish.
-func check(ctx context.Context, conn *sql.Conn) error {
+func check(ctx context.Context, conn *sql.Conn, tables []string) error {
 	if _, err := conn.ExecContext(ctx, "SET idle_in_transaction_session_timeout = '30s'"); err != nil {
 		return err
 	}
@@ -55,13 +56,27 @@ func check(ctx context.Context, conn *sql.Conn) error {
 			return fmt.Errorf("%w: %s is off", jitney.ErrNotDurable, setting)
 		}
 	}
-	return nil
+	return logged(ctx, conn, tables)
+}
+
+// logged says which of the tables is not in the write-ahead log, and empty after a crash of the server.
+func logged(ctx context.Context, conn *sql.Conn, tables []string) error {
+	var table string
+	err := conn.QueryRowContext(ctx, `SELECT relname FROM pg_class WHERE relpersistence <> 'p'
+		AND oid IN (SELECT to_regclass(name) FROM unnest(CAST($1 AS TEXT[])) AS name) ORDER BY relname LIMIT 1`, tables).Scan(&table)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: table %s is unlogged", jitney.ErrNotDurable, table)
 }
 
 func classify(err error) sqljournal.Fault {
 	var e *pgconn.PgError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback): // a statement had failed before
 		return sqljournal.Other
 	case !errors.As(err, &e):
 		return sqljournal.Lost

@@ -83,6 +83,32 @@ func TestG21AStolenPlaceIsTakenUpAgain(t *testing.T) { dbtest.Stolen(t, begin) }
 
 func TestG21ASilentConnectionIsGivenUp(t *testing.T) { dbtest.Silences(t, begin) }
 
+func TestG20PublishersThatGiveUpHarmNobody(t *testing.T) { dbtest.Storm(t, begin) }
+
+func TestG23ATransactionThatIsGivenUpIsDoneOrUndone(t *testing.T) {
+	dbtest.StormInTransactions(t, begin)
+}
+
 func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
 
 func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }
+
+func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
+	s := dbtest.OwnPostgres(t)
+	d := at(s.DSN, "own_")
+	off := func(setting string) dbtest.Weakness {
+		return dbtest.Weakness{Name: setting + " is off", Begin: s.Restarting("-c", setting+"=off"), End: s.Restarting()}
+	}
+	dbtest.NotDurable(t, d,
+		off("fsync"), off("full_page_writes"), off("synchronous_commit"),
+		dbtest.Weakness{
+			Name:  "synchronous_commit",
+			Begin: d.Executing("ALTER DATABASE postgres SET synchronous_commit = off"),
+			End:   d.Executing("ALTER DATABASE postgres RESET synchronous_commit"),
+		},
+		dbtest.Weakness{
+			Name:  "own_log is unlogged",
+			Begin: d.Executing("ALTER TABLE own_log SET UNLOGGED"), End: d.Executing("ALTER TABLE own_log SET LOGGED"),
+		},
+	)
+}

@@ -147,7 +147,7 @@ var dialect = &sqljournal.Dialect{
 }
 
 // check makes conn durable, and looks whether it is.
-func check(ctx context.Context, conn *sql.Conn) error {
+func check(ctx context.Context, conn *sql.Conn, _ []string) error {
 	for _, pragma := range [...]string{"busy_timeout = 5000", "journal_mode = WAL", "synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"} {
 		if _, err := conn.ExecContext(ctx, "PRAGMA "+pragma); err != nil {
 			return err

@@ -44,6 +44,12 @@ func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
+func TestG20PublishersThatGiveUpHarmNobody(t *testing.T) { dbtest.Storm(t, begin) }
+
+func TestG23ATransactionThatIsGivenUpIsDoneOrUndone(t *testing.T) {
+	dbtest.StormInTransactions(t, begin)
+}
+
 func TestG22ReadersSeeTheLogInOrder(t *testing.T) { dbtest.Readers(t, begin) }
 
 func TestG32NothingSecretIsTold(t *testing.T) { dbtest.Secrets(t, begin) }

@@ -18,6 +18,7 @@ type Own struct {
 	Driver, DSN string
 
 	command func() *exec.Cmd
+	more    []string // arguments
 	dir     string
 	running *process
 }
@@ -88,7 +89,9 @@ func (s *Own) Start(t testing.TB) {
 	defer db.Close() //nolint:errcheck // it has been asked only
 	for deadline := time.Now().Add(time.Minute); ; {
 		if s.running == nil {
-			s.running = start(t, s.command())
+			cmd := s.command()
+			cmd.Args = append(cmd.Args, s.more...)
+			s.running = start(t, cmd)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		err := db.PingContext(ctx)
@@ -107,6 +110,16 @@ func (s *Own) Start(t testing.TB) {
 		default:
 		}
 		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// Restarting returns a function that starts the server anew, with more arguments than it usually has.
+func (s *Own) Restarting(arguments ...string) func(t *testing.T) {
+	return func(t *testing.T) {
+		t.Helper()
+		s.End(os.Interrupt)
+		s.more = arguments
+		s.Start(t)
 	}
 }
 

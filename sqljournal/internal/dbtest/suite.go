@@ -84,6 +84,9 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("Redrive", func(t *testing.T) { redrive(t, begin(t)) })
 	t.Run("Closed", func(t *testing.T) { closed(t, begin(t)) })
 	t.Run("Conflict", func(t *testing.T) { conflict(t, begin(t)) })
+	t.Run("Ahead", func(t *testing.T) { ahead(t, begin(t), begin(t), 1, 2, 3, 4, 5) })
+	t.Run("AheadInPart", func(t *testing.T) { ahead(t, begin(t), begin(t), 1, 4) })
+	t.Run("OddPayloads", func(t *testing.T) { odd(t, begin(t)) })
 	t.Run("OutboxDuplicates", func(t *testing.T) { outboxDuplicates(t, begin(t)) })
 }
 
