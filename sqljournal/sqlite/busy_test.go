@@ -20,8 +20,8 @@ import (
 	"github.com/jitney-go/jitney/sqljournal/sqlite"
 )
 
-// TestG19AnotherConnectionHoldsTheWriteLock: publishers wait for it, or are told that their event is not stored, and all
-// goes on when it is free.
+// TestG19AnotherConnectionHoldsTheWriteLock: publishers wait for it, or are told that their event is not stored, and
+// all goes on when it is free.
 func TestG19AnotherConnectionHoldsTheWriteLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	c := contend(t, path)

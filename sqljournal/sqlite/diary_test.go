@@ -34,7 +34,7 @@ func checkStored(t *testing.T, stored, acked []numbered) (lost int) {
 	return lost
 }
 
-// condemned returns what has become a dead letter of a subscriber, because it was in flight at three kills in a row: G30.
+// condemned returns what has become a dead letter of a subscriber: it was in flight at three kills in a row (G30).
 func condemned(t *testing.T, letters []jitney.DeadLetter, name string) map[numbered]bool {
 	events := make(map[numbered]bool)
 	for _, l := range letters {

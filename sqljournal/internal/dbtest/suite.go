@@ -84,6 +84,7 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("Closed", func(t *testing.T) { closed(t, begin(t)) })
 	t.Run("Conflict", func(t *testing.T) { conflict(t, begin(t)) })
 	t.Run("OutboxDuplicates", func(t *testing.T) { outboxDuplicates(t, begin(t)) })
+	t.Run("ClockSetBack", func(t *testing.T) { clockSetBack(t, begin(t)) })
 }
 
 func open(t *testing.T, d *Database) *sqljournal.Journal {
