@@ -72,7 +72,8 @@ type Start struct {
 // FromBeginning is before all that the journal has.
 func FromBeginning() Start { return Start{beginning: true} }
 
-// FromTime is before the first event whose Time is t or later.
+// FromTime is before the first event whose Time is t or later. All that the journal has behind that one comes too, in
+// its order: after a clock that was ahead, that is more than what was published since t, and never less.
 func FromTime(t time.Time) Start { return Start{time: t} }
 
 // At says what s is: the beginning, or a time, or, with neither, the end.
@@ -116,7 +117,8 @@ type Entry struct {
 
 // Progress is how far the handling of an entry has come that waits for another attempt.
 type Progress struct {
-	// Attempts is how many attempts are used up, First when the first of them failed.
+	// Attempts is how many attempts are used up, First when the first of them failed: Retry.MaxElapsed begins there, or,
+	// after a clock that was ahead, when the right one gets there.
 	Attempts int
 	First    time.Time
 	// Due is when the next one may begin, and Wait how long before that this was decided: a clock that has been set back

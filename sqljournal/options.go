@@ -20,7 +20,8 @@ func WithPrefix(prefix string) Option { return func(j *Journal) { j.prefix = pre
 func WithPollInterval(d time.Duration) Option { return func(j *Journal) { j.poll = d } }
 
 // WithLease sets after how long a subscriber becomes another process's when the one that has it is dead, where several
-// share a database. It is renewed three times as often. Default 15 s.
+// share a database. It is renewed three times as often. The database's clock counts: if that was ahead when the owner
+// died, the lease runs out when the right time gets there. Default 15 s.
 func WithLease(d time.Duration) Option { return func(j *Journal) { j.lease = d } }
 
 // AllowNotDurable lets a journal be opened whose database may lose a commit when the power fails, or what is in a table

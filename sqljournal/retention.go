@@ -8,7 +8,8 @@ import (
 
 // Retention says which events may go. A zero field sets no limit; an event goes when it is beyond any of the limits.
 type Retention struct {
-	// MaxAge is how old an event may be, by its Time.
+	// MaxAge is how old an event may be, by its Time and this process's clock. An event goes only with all before it: one
+	// of a clock that was ahead stays for as much longer, and keeps what came behind it.
 	MaxAge time.Duration
 	// MaxEvents is how many are kept, and MaxBytes how large they may be together: payloads, attributes, and 100 bytes
 	// for each. What the database takes for that is its business; SQLite's file does not shrink, but is used again.

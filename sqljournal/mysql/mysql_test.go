@@ -71,6 +71,8 @@ func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
 
+func TestALeaseOfAClockThatWasAhead(t *testing.T) { dbtest.ClockSetBack(t, begin) }
+
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
 func TestG30CrashLoopsEnd(t *testing.T) { dbtest.CrashLoop(t, begin) }

@@ -88,6 +88,7 @@ func Run(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("AheadInPart", func(t *testing.T) { ahead(t, begin(t), begin(t), 1, 4) })
 	t.Run("OddPayloads", func(t *testing.T) { odd(t, begin(t)) })
 	t.Run("OutboxDuplicates", func(t *testing.T) { outboxDuplicates(t, begin(t)) })
+	t.Run("ClockSetBack", func(t *testing.T) { clockSetBack(t, begin(t)) })
 }
 
 func open(t *testing.T, d *Database) *sqljournal.Journal {
