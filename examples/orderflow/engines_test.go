@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/jitney-go/jitney"
+	"github.com/jitney-go/jitney/natsjournal/embedded"
 )
 
 // begin lets the first n invoices in, and stops before the rest has come.
@@ -37,7 +38,14 @@ func TestARunOnKafkaGoesOnAfterARestart(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
 	require.NoError(t, err)
 	defer cluster.Close()
-	restart(t, cluster.ListenAddrs())
+	restart(t, "kafka://"+strings.Join(cluster.ListenAddrs(), ","))
+}
+
+func TestARunOnANATSServerGoesOnAfterARestart(t *testing.T) {
+	s, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(0))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Stop()) }()
+	restart(t, s.URL())
 }
 
 func TestARunOnRealBrokersGoesOnAfterARestart(t *testing.T) {
@@ -51,13 +59,12 @@ func TestARunOnRealBrokersGoesOnAfterARestart(t *testing.T) {
 	defer client.Close()
 	_, err = kadm.NewClient(client).DeleteTopics(t.Context(), topic, topic+".places") // of a run before
 	require.NoError(t, err)
-	restart(t, addresses)
+	restart(t, "kafka://"+brokers)
 }
 
 // restart compares two runs, each with a part of the invoices, with a single one in memory.
-func restart(t *testing.T, brokers []string) {
+func restart(t *testing.T, journal string) {
 	want := playJSON(t)
-	journal := "kafka://" + strings.Join(brokers, ",")
 	books := "sqlite:" + filepath.Join(t.TempDir(), "books.db")
 	begin(t, journal, books, 20)
 	got := playJSON(t, "-journal", journal, "-books", books)

@@ -13,13 +13,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/jitney-go/jitney/examples/orderflow/tally"
+	"github.com/jitney-go/jitney/natsjournal/embedded"
 )
 
 // journals are the places that a run can keep its events in; each is empty. A run is killed within a time in which some
@@ -27,17 +30,32 @@ import (
 var journals = []struct {
 	name   string
 	within time.Duration
-	make   func(t *testing.T) string
+	make   func(t *testing.T) (journal, books string)
 }{
-	{"SQLite", 200 * time.Millisecond, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "journal.db") }},
-	{"NATS", 1500 * time.Millisecond, func(t *testing.T) string { return inProcess + ":" + t.TempDir() }},
-	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) string {
-		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable")
+	{"SQLite", 200 * time.Millisecond, func(t *testing.T) (journal, books string) { return file(t, "journal.db"), "" }},
+	{"NATS", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) { return inProcess + ":" + t.TempDir(), "" }},
+	{"NATS server", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		s, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(0))
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, s.Stop()) })
+		return s.URL(), file(t, "books.db")
 	}},
-	{"MySQL", 200 * time.Millisecond, func(t *testing.T) string {
-		return database(t, "mysql", "root@tcp(127.0.0.1:3306)/", "mysql://root@127.0.0.1:3306/%s")
+	{"Kafka", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
+		require.NoError(t, err)
+		t.Cleanup(cluster.Close)
+		return "kafka://" + strings.Join(cluster.ListenAddrs(), ","), file(t, "books.db")
+	}},
+	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable"), ""
+	}},
+	{"MySQL", 200 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		return database(t, "mysql", "root@tcp(127.0.0.1:3306)/", "mysql://root@127.0.0.1:3306/%s"), ""
 	}},
 }
+
+// file is a SQLite database of the test's own that is not there yet.
+func file(t *testing.T, name string) string { return "sqlite:" + filepath.Join(t.TempDir(), name) }
 
 // database makes a database of the test's own, and returns what -journal calls it.
 func database(t *testing.T, driver, dsn, name string) string {
@@ -65,7 +83,8 @@ func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
 	want := playJSON(t)
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
-			args := []string{"-journal", journal.make(t), "-json"}
+			events, books := journal.make(t)
+			args := []string{"-journal", events, "-books", books, "-json"}
 			killed := 0
 			for range 8 {
 				cmd := exec.Command(program, args...)
@@ -138,7 +157,8 @@ func TestATemporaryJournalGoesWhenAllWentWell(t *testing.T) {
 func TestSumsInADatabaseAreThoseInMemory(t *testing.T) {
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
-			s, err := openStore(t.Context(), journal.make(t), "", io.Discard)
+			events, books := journal.make(t)
+			s, err := openStore(t.Context(), events, books, io.Discard)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.end(context.WithoutCancel(t.Context()), true)) }()
 			require.NoError(t, s.sums.Create(t.Context()), "it is there already")
