@@ -13,13 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/jitney-go/jitney/examples/orderflow/tally"
 	"github.com/jitney-go/jitney/natsjournal/embedded"
@@ -39,12 +37,6 @@ var journals = []struct {
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, s.Stop()) })
 		return s.URL(), file(t, "books.db")
-	}},
-	{"Kafka", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) {
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
-		require.NoError(t, err)
-		t.Cleanup(cluster.Close)
-		return "kafka://" + strings.Join(cluster.ListenAddrs(), ","), file(t, "books.db")
 	}},
 	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) (journal, books string) {
 		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable"), ""
@@ -77,9 +69,7 @@ func database(t *testing.T, driver, dsn, name string) string {
 }
 
 func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "orderflow")
-	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
+	program := build(t)
 	want := playJSON(t)
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
@@ -94,22 +84,43 @@ func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
 					killed++
 				}
 			}
-			var out, errs bytes.Buffer
-			cmd := exec.Command(program, args...)
-			cmd.Stdout, cmd.Stderr = &out, &errs
-			require.NoError(t, cmd.Run(), "%s", errs.String())
-			var got report
-			require.NoError(t, json.Unmarshal(out.Bytes(), &got))
+			got := execute(t, program, args...)
 			t.Logf("killed %d times, %d deliveries at last, %d of them known already", killed, got.Deliveries, got.DuplicatesSkipped)
-			assert.Equal(t, want.Orders, got.Orders)
-			assert.Equal(t, want.Cancellations, got.Cancellations)
-			assert.Equal(t, want.Lines, got.Lines)
-			assert.Equal(t, want.Gross, got.Gross)
-			assert.Equal(t, want.Refunds, got.Refunds)
-			assert.Equal(t, want.Countries, got.Countries)
-			assert.Zero(t, got.Unaccounted)
+			sameBooks(t, want, got)
 		})
 	}
+}
+
+// build builds the program, and returns where it is.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "orderflow")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return program
+}
+
+// execute runs the program to its end, and returns what it prints.
+func execute(t *testing.T, program string, args ...string) (r report) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(t, cmd.Run(), "%s", errs.String())
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	return r
+}
+
+// sameBooks compares what two runs have in their books, and that nothing is open.
+func sameBooks(t *testing.T, want, got report) {
+	t.Helper()
+	assert.Equal(t, want.Orders, got.Orders)
+	assert.Equal(t, want.Cancellations, got.Cancellations)
+	assert.Equal(t, want.Lines, got.Lines)
+	assert.Equal(t, want.Gross, got.Gross)
+	assert.Equal(t, want.Refunds, got.Refunds)
+	assert.Equal(t, want.Countries, got.Countries)
+	assert.Zero(t, got.Unaccounted)
 }
 
 func TestAJournalThatCannotBeOpenedIsOneClearSentence(t *testing.T) {
