@@ -114,3 +114,11 @@ func (e *PublishError) Subscribers() []string {
 	}
 	return names
 }
+
+// unsupported returns an error that is errors.ErrUnsupported, and does not say so twice.
+func unsupported(text string) error { return unsupportedError(text) }
+
+type unsupportedError string
+
+func (e unsupportedError) Error() string      { return string(e) }
+func (unsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }

@@ -39,8 +39,8 @@ var (
 	ErrNotScheduled = errors.New("no such scheduled event")
 	// ErrScheduleFull: 100,000 events wait in memory.
 	ErrScheduleFull = errors.New("schedule is full")
-	// ErrNoSchedule: the journal keeps no events for later.
-	ErrNoSchedule = errors.New("journal keeps no events for later")
+	// ErrNoSchedule: the journal keeps no events for later. It is an errors.ErrUnsupported.
+	ErrNoSchedule = unsupported("journal keeps no events for later")
 )
 
 // lastTime is the last that Unix nanoseconds of 64 bits can tell.

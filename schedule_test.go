@@ -2,6 +2,7 @@ package jitney_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -225,6 +226,7 @@ func TestScheduleOnAJournalThatCannotIsAnError(t *testing.T) {
 	b := jitney.New(silent, jitney.WithJournal(without{jitneytest.NewMemoryJournal(known())}))
 	_, err := b.Schedule(t.Context(), time.Now(), fact{})
 	require.ErrorIs(t, err, jitney.ErrNoSchedule)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.ErrorIs(t, b.Unschedule(t.Context(), uuid.New()), jitney.ErrNoSchedule)
 	_, err = b.Scheduled(t.Context(), 10)
 	require.ErrorIs(t, err, jitney.ErrNoSchedule, "a program can ask when it starts")

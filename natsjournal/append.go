@@ -17,11 +17,19 @@ import (
 
 // What Append answers, beside the errors of [jitney.Journal].
 var (
-	// ErrNoBatches: the server cannot store several events together. 2.12 can.
-	ErrNoBatches = errors.New("server has no atomic batches")
+	// ErrNoBatches: the server cannot store several events together. 2.12 can. It is an errors.ErrUnsupported.
+	ErrNoBatches = unsupported("server has no atomic batches")
 	// ErrFull: a limit of the stream's, the account's or the disk's is reached.
 	ErrFull = errors.New("journal is full")
 )
+
+// unsupported returns an error that is errors.ErrUnsupported, and does not say so twice.
+func unsupported(text string) error { return unsupportedError(text) }
+
+type unsupportedError string
+
+func (e unsupportedError) Error() string      { return string(e) }
+func (unsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // maxPending is how many messages may wait for their acknowledgement.
 const maxPending = 16_384

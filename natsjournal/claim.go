@@ -25,7 +25,8 @@ type claim struct {
 	renewed  int
 }
 
-// take claims the key, or says why its handler is not to be called. It waits for a handler in another process.
+// take claims the key, or says why its handler is not to be called. It waits for a handler in another process. A claim
+// of this one's is a write that nobody has answered, or could not be freed: no handler runs for it, as alone has seen to.
 func (c *claim) take(ctx context.Context) error {
 	var seen uint64
 	var since time.Time
@@ -47,7 +48,7 @@ func (c *claim) take(ctx context.Context) error {
 			if e.Revision() != seen {
 				seen, since = e.Revision(), time.Now()
 			}
-			if time.Since(since) < c.in.j.lease {
+			if m.By != c.in.j.token && time.Since(since) < c.in.j.lease {
 				err = pause(ctx, max(c.in.j.lease/30, 10*time.Millisecond))
 				break
 			}
@@ -84,6 +85,9 @@ func (c *claim) write(ctx context.Context, m mark) error {
 	defer c.mu.Unlock()
 	c.renewed++
 	m.Format, m.Renewed = format, c.renewed
+	if !m.Done {
+		m.By = c.in.j.token
+	}
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package natsjournal_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,74 @@ func TestG21WhatWasInFlightAtADeathComesAgain(t *testing.T) {
 		}
 		t.Logf("%d of 5 that were settled came again", again)
 		require.NoError(t, c.Close(t.Context()))
+	})
+}
+
+// What an inbox of the journal's own promises: between the effect and its mark there is no transaction, so a death there
+// repeats the effect. One before it, or behind it, does not.
+func TestG12ADeathRepeatsTheEffectsOfWhatRanAndNoOthers(t *testing.T) {
+	places(t, func(t *testing.T, begin beginning) {
+		const settled, marked, events = 4, 7, 10 // the rest is running at the death
+		p := begin(t)
+		var effects [events + 1]atomic.Int64
+		subscribe := func(j, marks *natstest.Process, effect func(n int)) (*jitney.Bus, *jitney.Subscription) {
+			b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
+			return b, jitney.Subscribe(b, "once", func(_ context.Context, e counted) error {
+				effects[e.N].Add(1)
+				effect(e.N)
+				return nil
+			}, jitney.WithStart(jitney.FromBeginning()), jitney.WithWorkers(events), jitney.WithIdempotency(marks.Inbox()))
+		}
+		publish := func(b *jitney.Bus, n int) {
+			require.NoError(t, b.Publish(t.Context(), counted{Key: fmt.Sprint("key ", n), N: n}))
+		}
+		// Its inbox has a connection of its own, which dies last: what ends in between is marked, and not known as settled.
+		first, marks := open(t, p), open(t, p)
+		mark, end := make(chan struct{}), make(chan struct{})
+		dying, sub := subscribe(first, marks, func(n int) {
+			switch {
+			case n >= marked:
+				<-end
+			case n >= settled:
+				<-mark
+			}
+		})
+		for n := range events {
+			publish(dying, n)
+		}
+		had := func(n, times int) bool { return effects[n].Load() == int64(times) }
+		require.Eventually(t, func() bool {
+			begun := 0
+			for n := range events {
+				begun += int(effects[n].Load())
+			}
+			return begun == events && sub.Stats().Handled == settled
+		}, natstest.Patience, time.Millisecond)
+		first.Conn.Close()
+		close(mark)
+		require.Eventually(t, func() bool { return sub.Stats().Handled == marked }, natstest.Patience, time.Millisecond)
+		marks.Conn.Close()
+		close(end)
+
+		j := open(t, p)
+		b, sub := subscribe(j, j, func(int) {})
+		publish(b, events)
+		require.Eventually(t, func() bool { return had(events, 1) }, natstest.Patience, time.Millisecond)
+		require.NoError(t, b.Shutdown(t.Context()))
+		twice := 0
+		for n := range events {
+			want := 1
+			if n >= marked {
+				want, twice = 2, twice+1
+			}
+			assert.True(t, had(n, want), "%d had %d effects, and was to have %d", n, effects[n].Load(), want)
+		}
+		absorbed := sub.Stats().Duplicates
+		assert.GreaterOrEqual(t, absorbed, uint64(marked-settled), "they came again")
+		t.Logf("%d acknowledged, %d running at the death, %d effects twice, %d absorbed by the inbox", events, events-marked, twice, absorbed)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_ = dying.Shutdown(ctx) // it is dead
 	})
 }
 

@@ -65,7 +65,7 @@ func TestG19G21NothingAcknowledgedIsLostWhenTheServerRestarts(t *testing.T) {
 		l.Back(t, since)
 	}
 	l.GoesOn(t, 50)
-	l.End(ctx, t, j, false)
+	l.End(ctx, t, j)
 }
 
 func TestG19G21NothingAcknowledgedIsLostWhenConnectionsAreCut(t *testing.T) {
@@ -86,7 +86,7 @@ func TestG19G21NothingAcknowledgedIsLostWhenConnectionsAreCut(t *testing.T) {
 		l.Back(t, since)
 	}
 	l.GoesOn(t, 50)
-	l.End(ctx, t, j, false)
+	l.End(ctx, t, j)
 }
 
 func TestG19WhatIsNotSentIsNotStored(t *testing.T) {
@@ -154,18 +154,23 @@ func TestAHandlerThatOutlastsTheLeaseKeepsItsPlace(t *testing.T) {
 		const events = 100
 		p := begin(t)
 		var handled [2][]int
+		var effects [events]atomic.Int64 // of the one with an inbox
 		var done atomic.Int64
 		start := func(i int) *jitney.Bus {
 			j := open(t, p)
 			b := jitney.New(jitney.WithJournal(j), jitney.WithLogger(slog.New(slog.DiscardHandler)))
-			jitney.Subscribe(b, "slow", func(_ context.Context, e counted) error {
-				if e.N == 0 {
-					<-time.After(natstest.Lease * 5 / 2)
-				}
-				handled[i] = append(handled[i], e.N)
-				done.Add(1)
-				return nil
-			}, jitney.WithStart(jitney.FromBeginning()))
+			slow := func(name string, effect func(n int), opts ...jitney.SubscribeOption) {
+				jitney.Subscribe(b, name, func(_ context.Context, e counted) error {
+					if e.N == 0 {
+						<-time.After(natstest.Lease * 5 / 2)
+					}
+					effect(e.N)
+					done.Add(1)
+					return nil
+				}, append(opts, jitney.WithStart(jitney.FromBeginning()))...)
+			}
+			slow("slow", func(n int) { handled[i] = append(handled[i], n) })
+			slow("once", func(n int) { effects[n].Add(1) }, jitney.WithIdempotency(j.Inbox()))
 			return b
 		}
 		first := start(0)
@@ -175,12 +180,15 @@ func TestAHandlerThatOutlastsTheLeaseKeepsItsPlace(t *testing.T) {
 			want = append(want, n)
 		}
 		second := start(1) // it stands in line
-		require.Eventually(t, func() bool { return done.Load() >= events }, natstest.Patience, 5*time.Millisecond)
+		require.Eventually(t, func() bool { return done.Load() >= 2*events }, natstest.Patience, 5*time.Millisecond)
 		require.NoError(t, second.Shutdown(t.Context()))
 		require.NoError(t, first.Shutdown(t.Context()))
 		assert.Equal(t, want, handled[0])
 		assert.Empty(t, handled[1])
-		t.Logf("%d acknowledged, %d handled, %d handled again", events, len(handled[0]), done.Load()-events)
+		for n := range effects {
+			assert.EqualValues(t, 1, effects[n].Load(), "effects of %d", n)
+		}
+		t.Logf("%d acknowledged, %d handled, %d handled again or with an effect twice", events, len(handled[0]), done.Load()-2*events)
 	})
 }
 

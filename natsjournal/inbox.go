@@ -27,6 +27,8 @@ type mark struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Renewed is how often the claim has been renewed: the revision changes with it.
 	Renewed int `json:"renewed,omitempty"`
+	// By is the process whose handler runs: one that was not told whether it has the claim finds it there.
+	By string `json:"by,omitempty"`
 }
 
 // Run implements [jitney.Inbox].

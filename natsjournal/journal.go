@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -31,6 +32,7 @@ type Journal struct {
 	letters jetstream.KeyValue
 
 	name            string
+	token           string // whose the claims of this process are
 	replicas        int
 	maxBytes        int64
 	maxAge          time.Duration
@@ -68,6 +70,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,32}$`)
 func Open(ctx context.Context, nc *nats.Conn, types *wire.Types, opts ...Option) (*Journal, error) {
 	j := &Journal{
 		nc: nc, types: types, log: slog.Default(), name: "JITNEY", replicas: 1, duplicates: 2 * time.Minute, lease: 15 * time.Second,
+		token: uuid.NewString(),
 		ended: func() {}, cursors: make(map[string]*cursor), claims: make(map[string]chan struct{}), batch: make(chan struct{}, maxBatches),
 		stop: make(chan struct{}), unwatched: make(chan struct{}),
 	}

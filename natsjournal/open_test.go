@@ -1,6 +1,7 @@
 package natsjournal_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -105,6 +106,12 @@ func TestG31ANewerFormatIsLeftAlone(t *testing.T) {
 	require.ErrorIs(t, err, natsjournal.ErrCorrupt)
 }
 
+// As a rehearsal refuses them: a program that asks for errors.ErrUnsupported finds it on either.
+func TestNoBatchesIsUnsupported(t *testing.T) {
+	require.ErrorIs(t, natsjournal.ErrNoBatches, errors.ErrUnsupported)
+	require.NotErrorIs(t, natsjournal.ErrFull, errors.ErrUnsupported)
+}
+
 func TestAnOldServerHasNoBatches(t *testing.T) {
 	p := natstest.Real(t)
 	if p.Batchless == "" {
@@ -113,6 +120,7 @@ func TestAnOldServerHasNoBatches(t *testing.T) {
 	j := open(t, p)
 	err := j.Append(t.Context(), sealed(number(1)), sealed(number(2)))
 	require.ErrorIs(t, err, natsjournal.ErrNoBatches)
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	require.NotErrorIs(t, err, jitney.ErrIndeterminate)
 	end, err := j.End(t.Context())
 	require.NoError(t, err)

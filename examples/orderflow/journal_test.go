@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jitney-go/jitney/examples/orderflow/tally"
+	"github.com/jitney-go/jitney/natsjournal/embedded"
 )
 
 // journals are the places that a run can keep its events in; each is empty. A run is killed within a time in which some
@@ -27,17 +28,26 @@ import (
 var journals = []struct {
 	name   string
 	within time.Duration
-	make   func(t *testing.T) string
+	make   func(t *testing.T) (journal, books string)
 }{
-	{"SQLite", 200 * time.Millisecond, func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "journal.db") }},
-	{"NATS", 1500 * time.Millisecond, func(t *testing.T) string { return inProcess + ":" + t.TempDir() }},
-	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) string {
-		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable")
+	{"SQLite", 200 * time.Millisecond, func(t *testing.T) (journal, books string) { return file(t, "journal.db"), "" }},
+	{"NATS", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) { return inProcess + ":" + t.TempDir(), "" }},
+	{"NATS server", 1500 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		s, err := embedded.Start(t.Context(), t.TempDir(), embedded.WithPort(0))
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, s.Stop()) })
+		return s.URL(), file(t, "books.db")
 	}},
-	{"MySQL", 200 * time.Millisecond, func(t *testing.T) string {
-		return database(t, "mysql", "root@tcp(127.0.0.1:3306)/", "mysql://root@127.0.0.1:3306/%s")
+	{"PostgreSQL", 200 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		return database(t, "pgx", "postgres://postgres@127.0.0.1:5432/test?sslmode=disable", "postgres://postgres@127.0.0.1:5432/%s?sslmode=disable"), ""
+	}},
+	{"MySQL", 200 * time.Millisecond, func(t *testing.T) (journal, books string) {
+		return database(t, "mysql", "root@tcp(127.0.0.1:3306)/", "mysql://root@127.0.0.1:3306/%s"), ""
 	}},
 }
+
+// file is a SQLite database of the test's own that is not there yet.
+func file(t *testing.T, name string) string { return "sqlite:" + filepath.Join(t.TempDir(), name) }
 
 // database makes a database of the test's own, and returns what -journal calls it.
 func database(t *testing.T, driver, dsn, name string) string {
@@ -59,13 +69,12 @@ func database(t *testing.T, driver, dsn, name string) string {
 }
 
 func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "orderflow")
-	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
+	program := build(t)
 	want := playJSON(t)
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
-			args := []string{"-journal", journal.make(t), "-json"}
+			events, books := journal.make(t)
+			args := []string{"-journal", events, "-books", books, "-json"}
 			killed := 0
 			for range 8 {
 				cmd := exec.Command(program, args...)
@@ -75,22 +84,43 @@ func TestAKilledRunGoesOnWhereItWas(t *testing.T) {
 					killed++
 				}
 			}
-			var out, errs bytes.Buffer
-			cmd := exec.Command(program, args...)
-			cmd.Stdout, cmd.Stderr = &out, &errs
-			require.NoError(t, cmd.Run(), "%s", errs.String())
-			var got report
-			require.NoError(t, json.Unmarshal(out.Bytes(), &got))
+			got := execute(t, program, args...)
 			t.Logf("killed %d times, %d deliveries at last, %d of them known already", killed, got.Deliveries, got.DuplicatesSkipped)
-			assert.Equal(t, want.Orders, got.Orders)
-			assert.Equal(t, want.Cancellations, got.Cancellations)
-			assert.Equal(t, want.Lines, got.Lines)
-			assert.Equal(t, want.Gross, got.Gross)
-			assert.Equal(t, want.Refunds, got.Refunds)
-			assert.Equal(t, want.Countries, got.Countries)
-			assert.Zero(t, got.Unaccounted)
+			sameBooks(t, want, got)
 		})
 	}
+}
+
+// build builds the program, and returns where it is.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "orderflow")
+	out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return program
+}
+
+// execute runs the program to its end, and returns what it prints.
+func execute(t *testing.T, program string, args ...string) (r report) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(t, cmd.Run(), "%s", errs.String())
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	return r
+}
+
+// sameBooks compares what two runs have in their books, and that nothing is open.
+func sameBooks(t *testing.T, want, got report) {
+	t.Helper()
+	assert.Equal(t, want.Orders, got.Orders)
+	assert.Equal(t, want.Cancellations, got.Cancellations)
+	assert.Equal(t, want.Lines, got.Lines)
+	assert.Equal(t, want.Gross, got.Gross)
+	assert.Equal(t, want.Refunds, got.Refunds)
+	assert.Equal(t, want.Countries, got.Countries)
+	assert.Zero(t, got.Unaccounted)
 }
 
 func TestAJournalThatCannotBeOpenedIsOneClearSentence(t *testing.T) {
@@ -138,7 +168,8 @@ func TestATemporaryJournalGoesWhenAllWentWell(t *testing.T) {
 func TestSumsInADatabaseAreThoseInMemory(t *testing.T) {
 	for _, journal := range journals {
 		t.Run(journal.name, func(t *testing.T) {
-			s, err := openStore(t.Context(), journal.make(t), "", io.Discard)
+			events, books := journal.make(t)
+			s, err := openStore(t.Context(), events, books, io.Discard)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.end(context.WithoutCancel(t.Context()), true)) }()
 			require.NoError(t, s.sums.Create(t.Context()), "it is there already")

@@ -185,11 +185,7 @@ func TestStoppedRunAccountsForWhatCameIn(t *testing.T) {
 
 // TestInterruptedProcessSaysWhatItDid builds the program and sends it a real signal while it reads.
 func TestInterruptedProcessSaysWhatItDid(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "orderflow")
-	build, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(build))
-
-	cmd := exec.Command(program, "-orders", "-", "-json")
+	cmd := exec.Command(build(t), "-orders", "-", "-json")
 	var out bytes.Buffer
 	cmd.Stdout = &out
 	in, err := cmd.StdinPipe()
