@@ -53,11 +53,12 @@ func (q *queue) takeBatch(b *batch) {
 	defer q.mu.Unlock()
 	for !q.halted {
 		have, left := 0, time.Duration(0)
+		hurried := q.batching.hurry.Load() > 0 // before gather: what whoever hurries has published is there then
 		if !q.gate.shut {
 			if q.keyed || q.single.state != laneWaiting && q.single.state != laneBlocked {
 				q.gather()
 			}
-			for have, left = q.survey(); left <= 0 && q.assemble(b); have, left = q.survey() {
+			for have, left = q.survey(hurried); left <= 0 && q.assemble(b); have, left = q.survey(hurried) {
 				if len(b.entries) > 0 {
 					return
 				}
@@ -130,8 +131,8 @@ func (q *queue) atMost() int {
 }
 
 // survey returns how many deliveries could be in a batch now, and how long it may wait for others. Not at all, if
-// something else is to be done with the first of them.
-func (q *queue) survey() (have int, left time.Duration) {
+// something else is to be done with the first of them, or somebody hurries.
+func (q *queue) survey(hurried bool) (have int, left time.Duration) {
 	most := q.atMost()
 	first := int64(math.MaxInt64)
 	for l := q.ready.first; l != nil; l = l.next {
@@ -153,7 +154,7 @@ func (q *queue) survey() (have int, left time.Duration) {
 	switch {
 	case have == 0:
 		return 0, 1
-	case have >= most, q.outside != nil, bt.hurry.Load() > 0, len(q.room) > 0, q.held() >= q.limit:
+	case have >= most, q.outside != nil, hurried, len(q.room) > 0, q.held() >= q.limit:
 		return have, 0
 	}
 	return have, min(time.Duration(first-time.Now().UnixNano())+bt.wait, bt.wait)

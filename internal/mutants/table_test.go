@@ -198,7 +198,7 @@ var mutants = []mutant{
 	{"batch-never-halved", []edit{{"batch_deliver.go", "e.most = int32(len(b.entries) / 2)", "e.most = 1"}}, "^TestAPoisonedEventDiesAlone$"},
 	{"short-batch-error-handles-the-rest", []edit{{"batch.go", "\t\terrs = append(errs, ErrNotTried)\n", "\t\terrs = append(errs, nil)\n"}}, "^TestABatchErrorThatEndsEarlyLeavesTheRestForLater$"},
 	{"batch-comes-back-in-disorder", []edit{{"batch_queue.go", "for i, e := range slices.Backward(b.entries) {", "for i, e := range b.entries {"}, {"batch_queue.go", "\t\"slices\"\n", ""}}, "^TestABatchErrorThatEndsEarlyLeavesTheRestForLater$"},
-	{"flush-waits-for-a-full-batch", []edit{{"batch_queue.go", "bt.hurry.Load() > 0", "bt.hurry.Load() > 1<<20"}}, "^TestFlushAndShutdownAndCloseDoNotWaitForABatchToFill$"},
+	{"flush-waits-for-a-full-batch", []edit{{"batch_queue.go", "q.batching.hurry.Load() > 0 ", "q.batching.hurry.Load() > 1<<20 "}}, "^TestFlushAndShutdownAndCloseDoNotWaitForABatchToFill$"},
 	{"shutdown-waits-for-a-full-batch", []edit{{"ending.go", "\t\tq.work.Broadcast() // what has come is a batch now\n", ""}}, "^TestFlushAndShutdownAndCloseDoNotWaitForABatchToFill$"},
 	{"full-queue-waits-for-a-full-batch", []edit{{"batch_queue.go", "min(q.batching.most, q.limit)", "q.batching.most"}, {"batch_queue.go", ", len(q.room) > 0, q.held() >= q.limit:", ":"}}, "^TestAFullQueueIsABatch$"},
 	{"nobody-called-for-the-last-of-a-batch", []edit{{"batch_queue.go", "max(0, q.atMost()-1-q.batching.have-coming)", "max(0, q.atMost()-q.batching.have-coming)"}}, "^TestABatchBeginsWhenItIsFull$"},

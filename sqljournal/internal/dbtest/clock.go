@@ -12,8 +12,8 @@ import (
 	"github.com/jitney-go/jitney/sqljournal"
 )
 
-// ahead is by how much the clock was wrong that is right again in these tests.
-const ahead = time.Hour
+// aheadBy is by how much the clock was wrong that is right again in these tests.
+const aheadBy = time.Hour
 
 // at is an event that was published at a time.
 func at(t time.Time, n int) *jitney.Envelope {
@@ -28,13 +28,13 @@ func clockSetBack(t *testing.T, d *Database) {
 	now := time.Now()
 	// Event 0 is of before the clock was wrong, 1 to 4 of when it was, 5 to 9 of when it is right again, and 10 was
 	// scheduled while it was wrong.
-	must(t, j.Append(t.Context(), at(now.Add(-2*ahead), 0)))
+	must(t, j.Append(t.Context(), at(now.Add(-2*aheadBy), 0)))
 	for n := 1; n < 5; n++ {
-		must(t, j.Append(t.Context(), at(now.Add(ahead+time.Duration(n)*time.Second), n)))
+		must(t, j.Append(t.Context(), at(now.Add(aheadBy+time.Duration(n)*time.Second), n)))
 	}
-	postponed(t, j, now.Add(ahead))
-	due, later := at(now.Add(ahead), 10), at(now.Add(ahead), 200)
-	must(t, j.Schedule(t.Context(), jitney.Scheduled{ID: later.ID, At: now.Add(ahead), Envelope: later}))
+	postponed(t, j, now.Add(aheadBy))
+	due, later := at(now.Add(aheadBy), 10), at(now.Add(aheadBy), 200)
+	must(t, j.Schedule(t.Context(), jitney.Scheduled{ID: later.ID, At: now.Add(aheadBy), Envelope: later}))
 
 	l := listen(j)
 	retried := make(chan int, 100)
@@ -93,7 +93,7 @@ func byTime(t *testing.T, j *sqljournal.Journal, now time.Time) {
 		time  time.Time
 		first int
 		n     int64
-	}{{now.Add(-3 * ahead), 0, 11}, {now, 1, 10}, {now.Add(ahead + 3*time.Second), 3, 8}, {now.Add(2 * ahead), -1, 0}} {
+	}{{now.Add(-3 * aheadBy), 0, 11}, {now, 1, 10}, {now.Add(aheadBy + 3*time.Second), 3, 8}, {now.Add(2 * aheadBy), -1, 0}} {
 		done, err := j.Replay(t.Context(), sqljournal.Replay{Subscriber: "listener", From: jitney.FromTime(from.time), DryRun: true})
 		must(t, err)
 		first := startOf(t, j, jitney.FromTime(from.time))
@@ -108,7 +108,7 @@ func byAge(t *testing.T, j *sqljournal.Journal) {
 	for _, c := range []struct {
 		age            time.Duration
 		removed, first int64
-	}{{3 * ahead, 0, 1}, {ahead, 1, 2}, {time.Nanosecond, 0, 2}} {
+	}{{3 * aheadBy, 0, 1}, {aheadBy, 1, 2}, {time.Nanosecond, 0, 2}} {
 		p, err := j.Prune(t.Context(), sqljournal.Retention{MaxAge: c.age, Unsettled: true})
 		must(t, err)
 		if p.Removed != c.removed || p.First != c.first {
@@ -117,7 +117,7 @@ func byAge(t *testing.T, j *sqljournal.Journal) {
 	}
 }
 
-// ClockSetBack runs the test of leases given by a database whose clock was ahead: the owner that lives renews its own by
+// ClockSetBack runs the test of leases given by a database whose clock was aheadBy: the owner that lives renews its own by
 // the right one, that of an owner that is dead runs out when the clock gets there.
 func ClockSetBack(t *testing.T, begin func(t *testing.T) *Database) {
 	d := begin(t)
@@ -135,8 +135,8 @@ func ClockSetBack(t *testing.T, begin func(t *testing.T) *Database) {
 	l := listen(j)
 	must(t, l.bus.Publish(t.Context(), Counted{"k", 0}))
 	l.hears(t, "k", 1)
-	right := until() + ahead.Milliseconds()/2
-	change(fmt.Sprint("lease_until = lease_until + ", ahead.Milliseconds()))
+	right := until() + aheadBy.Milliseconds()/2
+	change(fmt.Sprint("lease_until = lease_until + ", aheadBy.Milliseconds()))
 	for deadline := time.Now().Add(20 * time.Second); until() > right; <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the lease was not renewed by the right clock")
@@ -145,7 +145,7 @@ func ClockSetBack(t *testing.T, begin func(t *testing.T) *Database) {
 	must(t, l.bus.Shutdown(t.Context()))
 	must(t, j.Close(t.Context()))
 
-	change(fmt.Sprint("owner = 'dead', lease_until = lease_until + ", ahead.Milliseconds()))
+	change(fmt.Sprint("owner = 'dead', lease_until = lease_until + ", aheadBy.Milliseconds()))
 	j, err = d.OpenDB(db, types())
 	must(t, err)
 	l = listen(j)
@@ -154,7 +154,7 @@ func ClockSetBack(t *testing.T, begin func(t *testing.T) *Database) {
 	if got := l.of("k"); len(got) > 0 {
 		t.Errorf("heard %v of a place that is another's", got)
 	}
-	change(fmt.Sprint("lease_until = lease_until - ", 2*ahead.Milliseconds())) // the clock gets there
+	change(fmt.Sprint("lease_until = lease_until - ", 2*aheadBy.Milliseconds())) // the clock gets there
 	if got := fmt.Sprint(l.hears(t, "k", 1)); got != "[1]" {
 		t.Errorf("heard %s", got)
 	}
