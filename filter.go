@@ -37,6 +37,7 @@ func (s *Subscription) hears(env *Envelope) bool {
 		}
 		if !wanted {
 			s.filters.out.Add(1)
+			s.bus.recorders.filtered(s, env)
 			return false
 		}
 	}

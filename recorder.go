@@ -33,8 +33,8 @@ type Attempted struct {
 	// Outcome is "handled", "skipped" or "dead"; or the delivery goes on: "retry" after Wait, "held" for Wait because
 	// the inbox or the letter store did not work, "spared" until the breaker closes or in a smaller batch, "untried" by
 	// its batch's handler, "recalled" by the journal for another process; "interrupted" says that Shutdown or Close will
-	// name it. Without an attempt, "refused" says that the subscriber did not accept it, and "dropped" that its queue was
-	// full. A question is "handled", "failed" or "refused", and its asker has the Error.
+	// name it. Without an attempt, "refused" says that the subscriber did not accept it, "filtered" that its filter did
+	// not want it, and "dropped" that its queue was full. A question is "handled", "failed" or "refused", and its asker has the Error.
 	Outcome string
 	Wait    time.Duration
 	// Reason is why it is dead: one of the Reason constants.
@@ -75,6 +75,13 @@ func (rs recorders) refused(env *Envelope, to []*Subscription, refusals []Refusa
 func (rs recorders) turnedAway(env *Envelope, s *Subscription, err error) {
 	d := Delivery{Envelope: env, Subscriber: s.name}
 	rs.attempted(Attempted{Delivery: d, Outcome: "refused", Error: errorText(err)})
+}
+
+// filtered tells that s does not want env.
+func (rs recorders) filtered(s *Subscription, env *Envelope) {
+	if rs != nil {
+		rs.attempted(Attempted{Delivery: Delivery{Envelope: env, Subscriber: s.name}, Outcome: "filtered"})
+	}
 }
 
 // dropped tells that e was given up for another delivery.

@@ -101,6 +101,7 @@ func TestARecorderIsToldWhenADeliveryEndsWithoutAnAttempt(t *testing.T) {
 	w := &witness{}
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		ctx := t.Context()
+		jitney.Subscribe(b, "picks", ignore, jitney.WithFilter(func(fact) bool { return false }))
 		for name, o := range map[string]jitney.Overflow{"drops": jitney.DropOldest, "rejects": jitney.Reject} {
 			jitney.Subscribe(b, name, ignore, jitney.WithBuffer(1), jitney.WithOverflow(o)).Pause()
 		}
@@ -112,6 +113,7 @@ func TestARecorderIsToldWhenADeliveryEndsWithoutAnAttempt(t *testing.T) {
 		}
 	}, jitney.WithRecorder(w))
 	assert.Contains(t, w.lines, "drops 0 dropped")
+	assert.Contains(t, w.lines, "picks 0 filtered")
 	assert.Contains(t, w.lines, "rejects 0 refused, queue full: it holds 1")
 	assert.Contains(t, w.lines, "rejects 1 handled")
 }
