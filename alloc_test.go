@@ -61,7 +61,7 @@ func TestAllocationsOfAQuestion(t *testing.T) {
 	defer func() { require.NoError(t, b.Shutdown(t.Context())) }()
 	jitney.Answer(b, "doubles", doubled)
 	ctx := context.Background()
-	var q jitney.Query[int] = double{N: 1}
+	var q jitney.Question[int] = double{N: 1}
 	assert.LessOrEqual(t, testing.AllocsPerRun(1000, func() {
 		if n, err := jitney.Ask(ctx, b, q); n != 2 || err != nil {
 			t.Error(n, err)

@@ -119,7 +119,7 @@ func batchErrorIn(err error) (found *BatchError) {
 // in their order; of another handler, its one delivery; and none outside a handler.
 //
 // FromContext returns one of them: that of the event with the most causes before it, and of the first of those. It is
-// the cause of what the handler publishes with ctx, and gives its correlation id; for another see WithDelivery.
+// the cause of what the handler publishes with ctx, and gives its correlation id; for another see ContextWithDelivery.
 func Deliveries(ctx context.Context) []*Delivery {
 	s := scopeOf(ctx)
 	if s == nil {
@@ -132,12 +132,12 @@ func Deliveries(ctx context.Context) []*Delivery {
 	return list
 }
 
-// WithDelivery returns a context in which FromContext is the i-th delivery of a batch, which is the cause of what is
+// ContextWithDelivery returns a context in which FromContext is the i-th delivery of a batch, which is the cause of what is
 // published with it. It panics if ctx's batch has no such delivery.
-func WithDelivery(ctx context.Context, i int) context.Context {
+func ContextWithDelivery(ctx context.Context, i int) context.Context {
 	s := scopeOf(ctx)
 	if s == nil {
-		panic("jitney: WithDelivery outside a handler, at " + caller())
+		panic("jitney: ContextWithDelivery outside a handler, at " + caller())
 	}
 	return newRoster(ctx, rosterOf(ctx, s).scopes[i:i+1])
 }

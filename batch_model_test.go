@@ -45,7 +45,7 @@ func (m *rigModel) batchHandler(s *rigSub) func(context.Context, []rigNumbered) 
 				continue
 			}
 			if plans[i] == rigOK && ids[i].n%5 == 0 && deliveries[i].Hops < 2 && deliveries[i].Attempt == 1 {
-				_ = m.publish(jitney.WithDelivery(context.WithoutCancel(ctx), i), 1) // as in handler
+				_ = m.publish(jitney.ContextWithDelivery(context.WithoutCancel(ctx), i), 1) // as in handler
 			}
 			m.end(s, ids[i], deliveries[i], nil)
 			errs = append(errs, rigDo(plans[i], false))

@@ -107,7 +107,7 @@ func (b *Bus) Publish(ctx context.Context, events ...Event) error {
 // env afterwards. The errors are those of Publish, ErrInvalidEnvelope, and ErrNoSubscription.
 //
 // A journal stores it, once for its ID, however often it comes, as far as docs/ENGINES.md says for the engine; with
-// named subscribers it is not stored again, and none of them may be durable (ErrDurable).
+// named subscribers it is not stored again, and none of them may be durable (ErrFedByJournal).
 func (b *Bus) Forward(ctx context.Context, env *Envelope, subscribers ...string) error {
 	if err := b.admit(ctx, "forward", env); err != nil {
 		return err

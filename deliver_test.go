@@ -131,7 +131,7 @@ func TestG9Context(t *testing.T) {
 			return nil
 		})
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), stranger{}, "value"))
-		ctx = trace.ContextWithSpanContext(jitney.WithCorrelation(ctx, "request-1"), span)
+		ctx = trace.ContextWithSpanContext(jitney.ContextWithCorrelation(ctx, "request-1"), span)
 		require.NoError(t, b.Publish(ctx, fact{}))
 		cancel()
 		require.NoError(t, b.Flush(t.Context()))

@@ -33,8 +33,8 @@ var (
 	// ErrQueueFull is what a full queue says: at once with overflow policy Reject, and with Block when
 	// the publisher's context or the bus's publish timeout ended first.
 	ErrQueueFull = errors.New("queue full")
-	// ErrOverflow is what a handler's Publish gets when a queue has used up its reserve too.
-	ErrOverflow = errors.New("queue and its reserve full")
+	// ErrReserveFull is what a handler's Publish gets when a queue has used up its reserve too.
+	ErrReserveFull = errors.New("queue and its reserve full")
 	// ErrPaused is what a subscription made WithSync, or by Answer, says while it is paused.
 	ErrPaused = errors.New("paused")
 	// ErrNoSubscription says that no subscription of that name is open.

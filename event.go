@@ -54,7 +54,7 @@ type Envelope struct {
 	// Key is what EventKey returned; "" without that method.
 	Key string
 	// Correlation is what the flow is called that the event belongs to, if not by the event's own ID. An event
-	// that starts a flow takes it from its context (see WithCorrelation). Read it with CorrelationID.
+	// that starts a flow takes it from its context (see ContextWithCorrelation). Read it with CorrelationID.
 	Correlation string
 	// CausationID is the ID of the event whose handler published this one; uuid.Nil if none did.
 	CausationID uuid.UUID
@@ -111,7 +111,7 @@ type Delivery struct {
 }
 
 // FromContext returns the delivery that the handler called with ctx is working on. It is never nil:
-// outside a handler it has an empty Envelope, with the Correlation that WithCorrelation put into ctx.
+// outside a handler it has an empty Envelope, with the Correlation that ContextWithCorrelation put into ctx.
 func FromContext(ctx context.Context) *Delivery {
 	correlation, s := flowOf(ctx)
 	if s != nil {
@@ -120,10 +120,10 @@ func FromContext(ctx context.Context) *Delivery {
 	return &Delivery{Envelope: &Envelope{Correlation: correlation}}
 }
 
-// WithCorrelation returns a context whose publishes carry id as their Correlation: an HTTP request's
+// ContextWithCorrelation returns a context whose publishes carry id as their Correlation: an HTTP request's
 // id, say. Any string will do; "" is ignored. Within a handler it replaces the correlation id of the
 // event being handled.
-func WithCorrelation(ctx context.Context, id string) context.Context {
+func ContextWithCorrelation(ctx context.Context, id string) context.Context {
 	if id == "" {
 		return ctx
 	}

@@ -20,7 +20,7 @@ func ExampleFromContext() {
 		return b.Publish(ctx, OrderPaid{e.OrderID})
 	})
 
-	ctx := jitney.WithCorrelation(context.Background(), "request-7")
+	ctx := jitney.ContextWithCorrelation(context.Background(), "request-7")
 	_ = b.Publish(ctx, OrderPlaced{"1", 4200})
 	_ = b.Shutdown(ctx)
 	// Output:

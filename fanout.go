@@ -82,7 +82,7 @@ func (b *Bus) address(ctx context.Context, env *Envelope, names []string) (p pos
 		case !s.wants(p.route.typ):
 			return p, fmt.Errorf("%w: %s takes %s", ErrTypeConflict, name, s.EventType())
 		case s.feed != nil:
-			return p, fmt.Errorf("%w: %s", ErrDurable, name)
+			return p, fmt.Errorf("%w: %s", ErrFedByJournal, name)
 		}
 		p.named = append(p.named, s)
 	}

@@ -98,7 +98,7 @@ func TestEachSubscriberOfAJournalHasItsOwnPlace(t *testing.T) {
 		assert.EqualValues(t, 2, end)
 
 		err = b.Forward(t.Context(), envelopeOf(t, b, fact{N: 2}), "now")
-		require.ErrorIs(t, err, jitney.ErrDurable)
+		require.ErrorIs(t, err, jitney.ErrFedByJournal)
 		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }

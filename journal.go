@@ -154,8 +154,8 @@ var (
 	ErrIDConflict = errors.New("another event has this ID")
 	// ErrInUse: somebody else has it open.
 	ErrInUse = errors.New("in use")
-	// ErrDurable: Forward cannot name a durable subscription, which is fed by the journal alone.
-	ErrDurable = errors.New("subscription is durable: its journal feeds it")
+	// ErrFedByJournal: Forward cannot name a durable subscription, which is fed by the journal alone.
+	ErrFedByJournal = errors.New("subscription is durable: its journal feeds it")
 )
 
 // record stores the postings' envelopes, all or none.

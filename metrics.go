@@ -40,7 +40,7 @@ var counters = []struct {
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "dropped", func(s Stats) uint64 { return s.Dropped }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "recalled", func(s Stats) uint64 { return s.Recalled }},
 	{"jitney.deliveries.settled", "{delivery}", "Deliveries that have ended, by outcome.", "failed", func(s Stats) uint64 { return s.Failed }},
-	{"jitney.deliveries.filtered", "{event}", "Events that a filter has kept out.", "", func(s Stats) uint64 { return s.Filtered }},
+	{"jitney.events.filtered", "{event}", "Events that a filter has kept out.", "", func(s Stats) uint64 { return s.Filtered }},
 	{"jitney.deliveries.duplicates", "{delivery}", "Deliveries skipped because the inbox knew them.", "", func(s Stats) uint64 { return s.Duplicates }},
 	{"jitney.attempts.retried", "{attempt}", "Attempts that failed and were followed by another.", "", func(s Stats) uint64 { return s.Retried }},
 	{"jitney.attempts.spared", "{attempt}", "Attempts that failed and were not used up: thanks to the breaker, or in a batch that failed as a whole.", "", func(s Stats) uint64 { return s.Spared }},

@@ -262,7 +262,7 @@ func WithBuffer(n int) SubscribeOption {
 }
 
 // WithReserve sets how many more than its buffer a queue with overflow policy Block holds for
-// publishing handlers, who must not wait. Beyond it they get ErrOverflow. It has no effect on a durable subscription,
+// publishing handlers, who must not wait. Beyond it they get ErrReserveFull. It has no effect on a durable subscription,
 // which no publisher reaches. Default 65,536.
 func WithReserve(n int) SubscribeOption {
 	mustBe("WithReserve", n >= 0, n)

@@ -43,7 +43,7 @@ func (q *queue) offer(p parcel, inside bool) (w *waiter, dropped *entry, err err
 	case held < q.limit+q.reserve:
 		q.admit(p)
 	default:
-		err = fmt.Errorf("%w: they hold %d", ErrOverflow, held)
+		err = fmt.Errorf("%w: they hold %d", ErrReserveFull, held)
 	}
 	if err != nil {
 		q.stats.Refused++

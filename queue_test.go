@@ -227,7 +227,7 @@ func TestG8NoCycleDeadlocks(t *testing.T) {
 			require.NoError(t, b.Publish(t.Context(), fact{}))
 			require.NoError(t, b.Flush(t.Context()))
 			for i, err := range errs { // one in the handler, one queued, two in the reserve
-				assert.Equal(t, i == 4, errors.Is(err, jitney.ErrOverflow), i)
+				assert.Equal(t, i == 4, errors.Is(err, jitney.ErrReserveFull), i)
 			}
 		})
 	})

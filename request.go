@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Query is a question that one module of the program has an answer to, of type A. A struct becomes one by
+// Question is one that one module of the program has an answer to, of type A. A struct becomes one by
 // embedding [Returns], and has a stable name as events have:
 //
 //	type PriceOf struct {
@@ -24,7 +24,7 @@ import (
 //	func (PriceOf) EventType() string { return "pricing.price_of" }
 //
 // It is no event: Publish, Schedule and Forward refuse it, and subscriptions do not hear it.
-type Query[A any] interface {
+type Question[A any] interface {
 	Event
 	returns(A)
 }
@@ -32,7 +32,7 @@ type Query[A any] interface {
 // Returns makes the struct that it is embedded in a question whose answer is an A. It takes no room.
 type Returns[A any] struct{}
 
-func (Returns[A]) returns(A) {} //nolint:unused // Query asks for it
+func (Returns[A]) returns(A) {} //nolint:unused // Question asks for it
 
 func (Returns[A]) question() {}
 
@@ -51,7 +51,7 @@ var questionType = reflect.TypeFor[interface{ question() }]()
 // those apply that are an [AnswerOption].
 //
 // Answer panics when it is called wrongly: as Subscribe does, and when Q has an answerer already.
-func Answer[Q Query[A], A any](b *Bus, name string, handler func(ctx context.Context, q Q) (A, error), opts ...AnswerOption) *Subscription {
+func Answer[Q Question[A], A any](b *Bus, name string, handler func(ctx context.Context, q Q) (A, error), opts ...AnswerOption) *Subscription {
 	if b == nil || handler == nil {
 		panic(fmt.Sprintf("jitney: Answer %q: nil bus or handler, at %s", name, caller()))
 	}
@@ -97,7 +97,7 @@ func answered(next Handler) Handler {
 // ErrNoAnswer if nobody answers questions of q's type, or if a middleware of the answerer returns nil without passing the
 // question on, ErrPaused, and what the answerer returns. Its panic is a
 // [*PanicError]; runtime.Goexit in it counts as failed, and ends the asker's goroutine, which it runs in.
-func Ask[A any](ctx context.Context, b *Bus, q Query[A]) (answer A, err error) {
+func Ask[A any](ctx context.Context, b *Bus, q Question[A]) (answer A, err error) {
 	in := &inquiry{}
 	if err := b.ask(ctx, q, in); err != nil {
 		return answer, err

@@ -223,8 +223,8 @@ func TestAnswerersAreWiredOnce(t *testing.T) {
 		"nil handler":   {func() { jitney.Answer[half, int](b, "halves", nil) }, []string{"nil"}},
 		"nil option":    {func() { jitney.Answer(b, "halves", func(context.Context, half) (int, error) { return 0, nil }, nil) }, []string{"nil"}},
 		"an interface": {func() {
-			jitney.Answer(b, "any", func(context.Context, jitney.Query[int]) (int, error) { return 0, nil })
-		}, []string{"jitney.Query[int]", "interface"}},
+			jitney.Answer(b, "any", func(context.Context, jitney.Question[int]) (int, error) { return 0, nil })
+		}, []string{"jitney.Question[int]", "interface"}},
 		"subscribed to": {func() { jitney.Subscribe(b, "s", func(context.Context, half) error { return nil }) }, []string{"jitney_test.half", "Ask"}},
 		"an event's name": {func() {
 			jitney.Answer(b, "impostor", func(context.Context, posing) (int, error) { return 0, nil })
@@ -262,7 +262,7 @@ func TestQuestionsContinueTheFlow(t *testing.T) {
 			_, err := jitney.Ask(ctx, b, double{N: f.N})
 			return err
 		})
-		require.NoError(t, b.Publish(jitney.WithCorrelation(t.Context(), "flow"), fact{}))
+		require.NoError(t, b.Publish(jitney.ContextWithCorrelation(t.Context(), "flow"), fact{}))
 		require.NoError(t, b.Flush(t.Context()))
 		assert.Equal(t, "sums", asked.Subscriber)
 		assert.Equal(t, 1, asked.Attempt)

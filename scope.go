@@ -45,7 +45,7 @@ func (s *scope) end() {
 	}
 }
 
-// flow is what WithCorrelation adds to a context.
+// flow is what ContextWithCorrelation adds to a context.
 type flow struct {
 	correlation string
 	cause       *scope // the handler it was called in, or nil

@@ -34,7 +34,7 @@ func Example() {
 		return payments.Publish(ctx, paid{p.N})
 	})
 
-	_ = shop.Publish(jitney.WithCorrelation(ctx, "request-7"), placed{"17", 17})
+	_ = shop.Publish(jitney.ContextWithCorrelation(ctx, "request-7"), placed{"17", 17})
 	for _, b := range []*jitney.Bus{shop, placedIn.Bus(), payments, paidIn.Bus(), shop} {
 		_ = b.Flush(ctx)
 	}

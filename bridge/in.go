@@ -104,7 +104,7 @@ func (d *door) offerAgain(ctx context.Context, env *jitney.Envelope, names []str
 // notNow tells a subscriber that has no room from one made WithSync whose handler has failed: that has had the event,
 // and its own retries, and its dead letter is logged.
 func notNow(err error) bool {
-	for _, why := range []error{jitney.ErrQueueFull, jitney.ErrOverflow, jitney.ErrPaused, jitney.ErrClosed} {
+	for _, why := range []error{jitney.ErrQueueFull, jitney.ErrReserveFull, jitney.ErrPaused, jitney.ErrClosed} {
 		if errors.Is(err, why) {
 			return true
 		}

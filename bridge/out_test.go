@@ -25,7 +25,7 @@ func TestEventLeavesAsItIsButForVia(t *testing.T) {
 		}))
 		here := listen(shop.Bus)
 		out := bridge.Out[order](shop.to(engine, "ORDERS"), "out")
-		require.NoError(t, shop.Publish(jitney.WithCorrelation(t.Context(), "flow"), placed{"1", 1}))
+		require.NoError(t, shop.Publish(jitney.ContextWithCorrelation(t.Context(), "flow"), placed{"1", 1}))
 		settle(t, out)
 		require.Len(t, here.all(), 1)
 		was := here.all()[0]

@@ -22,7 +22,7 @@ func Example() {
 		return jitney.Permanent(errors.New("smtp: no such mailbox"))
 	})
 
-	ctx := jitney.WithCorrelation(context.Background(), "invoice-7")
+	ctx := jitney.ContextWithCorrelation(context.Background(), "invoice-7")
 	_ = b.Publish(ctx, placed{Invoice: "7"})
 	_ = b.Shutdown(ctx)
 

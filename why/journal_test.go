@@ -24,7 +24,7 @@ func TestAFlowOnAJournalIsTold(t *testing.T) {
 		wire.Register[charged](types)
 		j := jitneytest.NewMemoryJournal(types)
 		first, second := &why.Recorder{}, &why.Recorder{}
-		ctx := jitney.WithCorrelation(t.Context(), "c")
+		ctx := jitney.ContextWithCorrelation(t.Context(), "c")
 
 		b := jitney.New(silent, jitney.WithJournal(j), jitney.WithRecorder(first))
 		jitney.Subscribe(b, "billing", func(ctx context.Context, p placed) error { return b.Publish(ctx, charged{p.Invoice}) })

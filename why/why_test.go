@@ -113,7 +113,7 @@ func golden(t *testing.T, file, text string) {
 func TestAFlowIsToldAsATree(t *testing.T) {
 	r := &why.Recorder{}
 	shop(t, r, func(t *testing.T, b *jitney.Bus) {
-		ctx := jitney.WithCorrelation(t.Context(), "invoice 7")
+		ctx := jitney.ContextWithCorrelation(t.Context(), "invoice 7")
 		require.NoError(t, b.Publish(ctx, placed{"7", "4711"}))
 		time.Sleep(time.Hour)
 		f, known := r.Flow("invoice 7")
@@ -147,7 +147,7 @@ func TestAFlowFromEnvelopesAloneHangsEventsFromTheirCauses(t *testing.T) {
 func TestARedeliveryAndARefusalAreTold(t *testing.T) {
 	r := &why.Recorder{}
 	synctest.Test(t, func(t *testing.T) {
-		ctx := jitney.WithCorrelation(t.Context(), "c")
+		ctx := jitney.ContextWithCorrelation(t.Context(), "c")
 		letters, broken := &jitney.MemoryDeadLetters{}, true
 		b := jitney.New(silent, jitney.WithRecorder(r), jitney.WithDeadLetters(letters))
 		jitney.Subscribe(b, "billing", func(context.Context, placed) error {
@@ -180,7 +180,7 @@ func TestARedeliveryAndARefusalAreTold(t *testing.T) {
 func TestAQuestionIsToldBelowWhoAsks(t *testing.T) {
 	r := &why.Recorder{}
 	synctest.Test(t, func(t *testing.T) {
-		ctx := jitney.WithCorrelation(t.Context(), "invoice 7")
+		ctx := jitney.ContextWithCorrelation(t.Context(), "invoice 7")
 		b := jitney.New(silent, jitney.WithSource("shop"), jitney.WithRecorder(r))
 		jitney.Answer(b, "pricing", func(ctx context.Context, q priceOf) (int, error) {
 			time.Sleep(20 * time.Millisecond)
@@ -372,7 +372,7 @@ func TestARecorderServesSeveralAtOnce(t *testing.T) {
 	for p := range 4 {
 		all.Go(func() {
 			for i := range 100 {
-				assert.NoError(t, b.Publish(jitney.WithCorrelation(t.Context(), fmt.Sprint(p, i%10)), placed{Secret: fmt.Sprint(i)}))
+				assert.NoError(t, b.Publish(jitney.ContextWithCorrelation(t.Context(), fmt.Sprint(p, i%10)), placed{Secret: fmt.Sprint(i)}))
 			}
 		})
 		all.Go(func() {

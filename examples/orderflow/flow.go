@@ -75,7 +75,7 @@ func (f *flow) process(ctx context.Context, in input) error {
 func (f *flow) send(ctx context.Context, in input) error {
 	again := twice(len(in.invoices), f.duplicates, f.seed)
 	for i, r := range in.invoices {
-		ctx := jitney.WithCorrelation(ctx, r.Invoice)
+		ctx := jitney.ContextWithCorrelation(ctx, r.Invoice)
 		if err := f.Publish(ctx, r); err != nil {
 			return err
 		}

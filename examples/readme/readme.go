@@ -218,7 +218,7 @@ func Across(b *jitney.Bus, stream jitney.Journal, letters jitney.DeadLetterStore
 func Why() {
 	recorder := &why.Recorder{}
 	b := jitney.New(jitney.WithRecorder(recorder))
-	_ = b.Publish(jitney.WithCorrelation(context.Background(), "invoice-7"), orders.Placed{OrderID: "7"})
+	_ = b.Publish(jitney.ContextWithCorrelation(context.Background(), "invoice-7"), orders.Placed{OrderID: "7"})
 
 	flow, known := recorder.Flow("invoice-7") // its correlation; or FlowOf an event's ID
 	fmt.Print(flow)                           // or flow.Mermaid()

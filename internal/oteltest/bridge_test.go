@@ -85,7 +85,7 @@ func TestTraceGoesOnAcrossABridge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrossing(sdktrace.AlwaysSample())
 		jitney.Subscribe(c.billing.Bus, "billing", func(context.Context, placed) error { return nil })
-		require.NoError(t, c.shop.Publish(jitney.WithCorrelation(t.Context(), "flow"), placed{"canary", 1}))
+		require.NoError(t, c.shop.Publish(jitney.ContextWithCorrelation(t.Context(), "flow"), placed{"canary", 1}))
 		require.NoError(t, c.shop.Flush(t.Context()))
 		require.NoError(t, c.ways[1].Bus().Flush(t.Context()))
 		require.NoError(t, c.billing.Flush(t.Context()))

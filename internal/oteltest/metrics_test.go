@@ -125,7 +125,7 @@ func TestWhatIsCountedOfTheWholeBus(t *testing.T) {
 		} {
 			assert.InDelta(t, want, value(t, m[name]), 0, name)
 		}
-		assert.InDelta(t, 5, value(t, m["jitney.deliveries.filtered"], sub, "picky", typ, "orders.placed"), 0)
+		assert.InDelta(t, 5, value(t, m["jitney.events.filtered"], sub, "picky", typ, "orders.placed"), 0)
 		require.Error(t, r.Shutdown(t.Context()), "one is not due")
 	})
 }

@@ -311,7 +311,7 @@ func TestCorrelationFromOutsideIsNotTheEventsID(t *testing.T) {
 		heard = jitney.FromContext(ctx)
 		return nil
 	})
-	require.NoError(t, r.Publish(jitney.WithCorrelation(t.Context(), request), placed{}))
+	require.NoError(t, r.Publish(jitney.ContextWithCorrelation(t.Context(), request), placed{}))
 	require.NoError(t, r.Shutdown(t.Context()))
 	for _, name := range []string{"publish orders.placed", "handle orders.placed"} {
 		spans := r.ended(name)

@@ -28,7 +28,7 @@ func TestAFlowIsReadAroundWhatIsDamaged(t *testing.T) {
 	j, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "journal.db"), types)
 	require.NoError(t, err)
 	b := jitney.New(jitney.WithJournal(j))
-	ctx := jitney.WithCorrelation(t.Context(), "request-7")
+	ctx := jitney.ContextWithCorrelation(t.Context(), "request-7")
 	require.NoError(t, b.Publish(ctx, orderPlaced{"1", 1}, orderPlaced{"2", 2}, orderPlaced{"3", 3}))
 	require.NoError(t, j.Exec(ctx, `UPDATE jitney_log SET data = '{}' WHERE pos = 2`))
 	envs, err := j.Flow(ctx, "request-7", 10)

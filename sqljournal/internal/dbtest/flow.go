@@ -27,7 +27,7 @@ func flow(t *testing.T, d *Database) {
 	})
 	names := []string{"order-7", "ORDER-7", "order_7", "order%7", "100%", "a!b", `q"\<é>`, "ü", `","key":"`}
 	for _, name := range names {
-		must(t, b.Publish(jitney.WithCorrelation(t.Context(), name), Counted{name, 0}))
+		must(t, b.Publish(jitney.ContextWithCorrelation(t.Context(), name), Counted{name, 0}))
 	}
 	must(t, b.Publish(t.Context(), Counted{"own", 0}))
 	must(t, b.Flush(t.Context()))
