@@ -75,9 +75,9 @@ func (j *Journal) Tx(ctx context.Context, f func(ctx context.Context, tx *sql.Tx
 }
 
 // unsure is the error of a transaction's Commit. database/sql has not asked for it if it says no more than that the
-// transaction is over.
+// transaction or its context is over; a driver that has asked wraps that.
 func (j *Journal) unsure(ctx context.Context, err error) error {
-	if errors.Is(err, sql.ErrTxDone) || err == ctx.Err() { //nolint:errorlint // a driver wraps it when it has asked
+	if errors.Is(err, sql.ErrTxDone) || err == ctx.Err() {
 		return because(ctx, err)
 	}
 	if f := j.d.Classify(err); f != Lost && f != Full {

@@ -12,18 +12,18 @@ func shallow(text []byte, most int) error {
 		return nil
 	}
 	for i, depth := 0, 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
+		switch c := text[i]; {
+		case c == '"':
 			for i++; i < len(text) && text[i] != '"'; i++ {
 				if text[i] == '\\' {
 					i++
 				}
 			}
-		case '{', '[':
+		case c|0x20 == '{': // or [
 			if depth++; depth > most {
 				return fmt.Errorf("more than %d levels deep", most)
 			}
-		case '}', ']':
+		case c|0x20 == '}': // or ]
 			depth--
 		}
 	}

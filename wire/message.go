@@ -89,8 +89,8 @@ var (
 )
 
 // Encode makes the message of an envelope. Its event is encoded by encoding/json; what that would change silently,
-// a string that is not UTF-8, is refused, and so is what is too deep for Decode. The errors are ErrEncode, ErrPayloadTooLarge, ErrHeadersTooLarge and
-// ErrInvalidHeader, and say which type and field, not which value.
+// a string that is not UTF-8, is refused, and so is what is too deep for Decode. The errors are ErrEncode,
+// ErrPayloadTooLarge, ErrHeadersTooLarge and ErrInvalidHeader, and say which type and field, not which value.
 func Encode(env *jitney.Envelope, limits Limits) (Message, error) {
 	m, err := encode(env, limits.orDefaults())
 	if err != nil {

@@ -627,7 +627,8 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	for name, lines := range map[string]int{"small": 1, "of 200 lines": 200} {
 		b.Run(name, func(b *testing.B) {
-			m, err := wire.Encode(envelope(placed{Order: "o-1", Cents: 4200, Lines: slices.Repeat([]line{{"white hanging heart"}}, lines)}), wire.Limits{})
+			event := placed{Order: "o-1", Cents: 4200, Lines: slices.Repeat([]line{{"white hanging heart"}}, lines)}
+			m, err := wire.Encode(envelope(event), wire.Limits{})
 			require.NoError(b, err)
 			ts := types()
 			b.ReportAllocs()

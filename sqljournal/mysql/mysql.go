@@ -72,8 +72,9 @@ func transactional(ctx context.Context, conn *sql.Conn, tables []string) error {
 		names[i] = name
 	}
 	var table, engine string
-	err := conn.QueryRowContext(ctx, `SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()
-		AND engine <> 'InnoDB' AND table_name IN (?`+strings.Repeat(", ?", len(names)-1)+`) ORDER BY table_name LIMIT 1`, names...).Scan(&table, &engine)
+	query := `SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE() AND engine <> 'InnoDB'
+		AND table_name IN (?` + strings.Repeat(", ?", len(names)-1) + `) ORDER BY table_name LIMIT 1`
+	err := conn.QueryRowContext(ctx, query, names...).Scan(&table, &engine)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil

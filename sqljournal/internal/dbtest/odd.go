@@ -67,7 +67,8 @@ func same(t *testing.T, got, want *jitney.Envelope) {
 	if w, _ := want.Event.(jitney.RawEvent); !bytes.Equal(g.Data, w.Data) || !raw && got.Event != want.Event {
 		t.Errorf("%q came back as %q", want.Event, got.Event)
 	}
-	if got.ID != want.ID || got.Key != want.Key || got.Correlation != want.Correlation || fmt.Sprint(got.Headers) != fmt.Sprint(want.Headers) {
+	if got.ID != want.ID || got.Key != want.Key || got.Correlation != want.Correlation ||
+		fmt.Sprint(got.Headers) != fmt.Sprint(want.Headers) {
 		t.Errorf("%+v came back as %+v", want, got)
 	}
 }
