@@ -25,19 +25,20 @@ func (b *bell) ring() {
 	}
 }
 
-// until waits until met returns true, or done ends; it returns what met said last.
-func (b *bell) until(done <-chan struct{}, met func() bool) bool {
+// until waits until met returns true, or done ends, and then asks met once more.
+func (b *bell) until(done <-chan struct{}, met func() bool) {
 	b.listeners.Add(1)
 	defer b.listeners.Add(-1)
 	for {
 		rung := b.next()
 		if met() {
-			return true
+			return
 		}
 		select {
 		case <-rung:
 		case <-done:
-			return met()
+			met()
+			return
 		}
 	}
 }
