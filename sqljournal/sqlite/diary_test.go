@@ -79,7 +79,7 @@ func effects(t *testing.T, j *sqlite.Journal) (list []numbered) {
 		if err != nil {
 			return err
 		}
-		defer rows.Close() //nolint:errcheck // Err tells
+		defer rows.Close()
 		for rows.Next() {
 			var text string
 			if err := rows.Scan(&text); err != nil {
