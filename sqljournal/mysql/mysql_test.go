@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -45,6 +46,19 @@ func at(dsn, prefix string) *dbtest.Database {
 			return mysql.Open(context.Background(), dsn, types, slices.Concat(opts, more)...)
 		},
 		Pool: func() (*sql.DB, error) { return sql.Open("mysql", dsn) },
+		With: func(settings map[string]string) (*sql.DB, error) {
+			cfg, err := driver.ParseDSN(dsn)
+			if err != nil {
+				return nil, err
+			}
+			cfg.Params = settings
+			c, err := driver.NewConnector(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return sql.OpenDB(c), nil
+		},
+		Waiting: "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
 		Dialled: func(dial dbtest.Dial) (*sql.DB, error) {
 			cfg, err := driver.ParseDSN(dsn)
 			if err != nil {
@@ -72,6 +86,12 @@ func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
 
 func TestALeaseOfAClockThatWasAhead(t *testing.T) { dbtest.ClockSetBack(t, begin) }
+
+func TestLeasesGoByTheDatabasesClock(t *testing.T) {
+	dbtest.LeasesByTheDatabasesClock(t, begin, func(_ *testing.T, _ *dbtest.Database, at time.Time) map[string]string {
+		return map[string]string{"timestamp": fmt.Sprintf("%d.%03d", at.Unix(), at.Nanosecond()/1e6)}
+	})
+}
 
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
