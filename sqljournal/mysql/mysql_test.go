@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -77,9 +78,18 @@ func at(dsn, prefix string) *dbtest.Database {
 	}
 }
 
+func TestMain(m *testing.M) {
+	dbtest.RelayChild(at)
+	os.Exit(m.Run())
+}
+
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG23ARelayThatIsKilledLosesNothing(t *testing.T) {
+	dbtest.RelayKills(t, begin(t), server.Address(t))
+}
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
@@ -131,4 +141,10 @@ func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
 		weak("sync_binlog is 0", sync+"0", sync+"1"),
 		weak("own_log has the engine MyISAM", "ALTER TABLE own_log ENGINE=MyISAM", "ALTER TABLE own_log ENGINE=InnoDB"),
 	)
+}
+
+func TestAnAppendThatADeadlockHasUndoneIsTriedAgain(t *testing.T) { dbtest.Deadlock(t, begin, nil) }
+
+func TestAnAppendThatWaitsTooLongIsStoredWholeOrNot(t *testing.T) {
+	dbtest.LockTimeouts(t, begin, map[string]string{"innodb_lock_wait_timeout": "1"})
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/jitney-go/jitney/sqljournal"
@@ -71,9 +73,18 @@ func at(dsn, prefix string) *dbtest.Database {
 	}
 }
 
+func TestMain(m *testing.M) {
+	dbtest.RelayChild(at)
+	os.Exit(m.Run())
+}
+
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG23ARelayThatIsKilledLosesNothing(t *testing.T) {
+	dbtest.RelayKills(t, begin(t), server.Address(t))
+}
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
@@ -148,4 +159,21 @@ func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
 			Begin: d.Executing("ALTER TABLE own_log SET UNLOGGED"), End: d.Executing("ALTER TABLE own_log SET LOGGED"),
 		},
 	)
+}
+
+func TestAnAppendThatADeadlockHasUndoneIsTriedAgain(t *testing.T) {
+	dbtest.Deadlock(t, begin, map[string]string{"deadlock_timeout": "10s"})
+}
+
+func TestAnAppendThatWaitsTooLongIsStoredWholeOrNot(t *testing.T) {
+	for setting, ms := range map[string]string{"statement_timeout": "2000", "lock_timeout": "500"} {
+		t.Run(setting, func(t *testing.T) { dbtest.LockTimeouts(t, begin, map[string]string{setting: ms}) })
+	}
+}
+
+func TestATransactionThatCannotBeSerializedPublishesNothing(t *testing.T) {
+	dbtest.SerializationFailure(t, begin, map[string]string{"default_transaction_isolation": "serializable"}, func(err error) bool {
+		e, is := errors.AsType[*pgconn.PgError](err)
+		return is && e.Code == "40001"
+	})
 }
