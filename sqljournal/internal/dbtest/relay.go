@@ -35,8 +35,8 @@ func RelayChild(at func(dsn, prefix string) *Database) {
 	os.Exit(0)
 }
 
-// RelayKills runs the test of a process that is killed while it moves events from the outbox to the log, beside another
-// one that is about to: each is stored once, and those of a key in the order of their commits.
+// RelayKills runs the test of two processes that move events from the outbox to the log, one of which is killed: while it
+// moves, or waits to be the next that does. Each event is stored once, and those of a key in the order of their commits.
 func RelayKills(t *testing.T, d *Database, dsn string) {
 	j, err := d.OpenWith(types(), sqljournal.WithPollInterval(time.Hour)) // moves nothing in WithTx
 	must(t, err)
