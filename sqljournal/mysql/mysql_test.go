@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -45,6 +47,19 @@ func at(dsn, prefix string) *dbtest.Database {
 			return mysql.Open(context.Background(), dsn, types, slices.Concat(opts, more)...)
 		},
 		Pool: func() (*sql.DB, error) { return sql.Open("mysql", dsn) },
+		With: func(settings map[string]string) (*sql.DB, error) {
+			cfg, err := driver.ParseDSN(dsn)
+			if err != nil {
+				return nil, err
+			}
+			cfg.Params = settings
+			c, err := driver.NewConnector(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return sql.OpenDB(c), nil
+		},
+		Waiting: "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
 		Dialled: func(dial dbtest.Dial) (*sql.DB, error) {
 			cfg, err := driver.ParseDSN(dsn)
 			if err != nil {
@@ -63,15 +78,30 @@ func at(dsn, prefix string) *dbtest.Database {
 	}
 }
 
+func TestMain(m *testing.M) {
+	dbtest.RelayChild(at)
+	os.Exit(m.Run())
+}
+
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG23ARelayThatIsKilledLosesNothing(t *testing.T) {
+	dbtest.RelayKills(t, begin(t), server.Address(t))
+}
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
 
 func TestALeaseOfAClockThatWasAhead(t *testing.T) { dbtest.ClockSetBack(t, begin) }
+
+func TestLeasesGoByTheDatabasesClock(t *testing.T) {
+	dbtest.LeasesByTheDatabasesClock(t, begin, func(_ *testing.T, _ *dbtest.Database, at time.Time) map[string]string {
+		return map[string]string{"timestamp": fmt.Sprintf("%d.%03d", at.Unix(), at.Nanosecond()/1e6)}
+	})
+}
 
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
@@ -111,4 +141,10 @@ func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
 		weak("sync_binlog is 0", sync+"0", sync+"1"),
 		weak("own_log has the engine MyISAM", "ALTER TABLE own_log ENGINE=MyISAM", "ALTER TABLE own_log ENGINE=InnoDB"),
 	)
+}
+
+func TestAnAppendThatADeadlockHasUndoneIsTriedAgain(t *testing.T) { dbtest.Deadlock(t, begin, nil) }
+
+func TestAnAppendThatWaitsTooLongIsStoredWholeOrNot(t *testing.T) {
+	dbtest.LockTimeouts(t, begin, map[string]string{"innodb_lock_wait_timeout": "1"})
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/jitney-go/jitney/sqljournal"
@@ -46,6 +50,15 @@ func at(dsn, prefix string) *dbtest.Database {
 			return postgres.Open(context.Background(), dsn, types, slices.Concat(opts, more)...)
 		},
 		Pool: func() (*sql.DB, error) { return sql.Open("pgx", dsn) },
+		With: func(settings map[string]string) (*sql.DB, error) {
+			cfg, err := pgx.ParseConfig(dsn)
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(cfg.RuntimeParams, settings)
+			return stdlib.OpenDB(*cfg), nil
+		},
+		Waiting: "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1",
 		Dialled: func(dial dbtest.Dial) (*sql.DB, error) {
 			cfg, err := pgx.ParseConfig(dsn)
 			if err != nil {
@@ -60,15 +73,48 @@ func at(dsn, prefix string) *dbtest.Database {
 	}
 }
 
+func TestMain(m *testing.M) {
+	dbtest.RelayChild(at)
+	os.Exit(m.Run())
+}
+
 func TestAllThatHoldsForEachDatabase(t *testing.T) { dbtest.Run(t, begin) }
 
 func TestG23Outbox(t *testing.T) { dbtest.Outbox(t, begin) }
+
+func TestG23ARelayThatIsKilledLosesNothing(t *testing.T) {
+	dbtest.RelayKills(t, begin(t), server.Address(t))
+}
 
 func TestG24EffectsOnce(t *testing.T) { dbtest.EffectsOnce(t, begin) }
 
 func TestASharedSubscriberIsOneProcessesAtATime(t *testing.T) { dbtest.Leases(t, begin) }
 
 func TestALeaseOfAClockThatWasAhead(t *testing.T) { dbtest.ClockSetBack(t, begin) }
+
+func TestLeasesGoByTheDatabasesClock(t *testing.T) {
+	dbtest.LeasesByTheDatabasesClock(t, begin, func(t *testing.T, d *dbtest.Database, at time.Time) map[string]string {
+		schema := d.Prefix + "clock" // its function stands before the server's own
+		for _, statement := range []string{
+			"CREATE SCHEMA IF NOT EXISTS " + schema,
+			"CREATE OR REPLACE FUNCTION " + schema + ".clock_timestamp() RETURNS timestamptz LANGUAGE sql " +
+				"AS $$ SELECT to_timestamp(CAST(current_setting('jitney.now') AS double precision)) $$",
+		} {
+			if err := d.Execute(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Cleanup(func() {
+			if err := d.Execute(context.Background(), "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
+				t.Error(err)
+			}
+		})
+		return map[string]string{"search_path": "public, " + schema + ", pg_catalog", "jitney.now": seconds(at)}
+	})
+}
+
+// seconds is a time as the server takes it.
+func seconds(t time.Time) string { return fmt.Sprintf("%d.%03d", t.Unix(), t.Nanosecond()/1e6) }
 
 func TestG25Replay(t *testing.T) { dbtest.Replay(t, begin) }
 
@@ -113,4 +159,21 @@ func TestWhatMayLoseACommitIsRefusedByName(t *testing.T) {
 			Begin: d.Executing("ALTER TABLE own_log SET UNLOGGED"), End: d.Executing("ALTER TABLE own_log SET LOGGED"),
 		},
 	)
+}
+
+func TestAnAppendThatADeadlockHasUndoneIsTriedAgain(t *testing.T) {
+	dbtest.Deadlock(t, begin, map[string]string{"deadlock_timeout": "10s"})
+}
+
+func TestAnAppendThatWaitsTooLongIsStoredWholeOrNot(t *testing.T) {
+	for setting, ms := range map[string]string{"statement_timeout": "2000", "lock_timeout": "500"} {
+		t.Run(setting, func(t *testing.T) { dbtest.LockTimeouts(t, begin, map[string]string{setting: ms}) })
+	}
+}
+
+func TestATransactionThatCannotBeSerializedPublishesNothing(t *testing.T) {
+	dbtest.SerializationFailure(t, begin, map[string]string{"default_transaction_isolation": "serializable"}, func(err error) bool {
+		e, is := errors.AsType[*pgconn.PgError](err)
+		return is && e.Code == "40001"
+	})
 }

@@ -162,6 +162,71 @@ func ClockSetBack(t *testing.T, begin func(t *testing.T) *Database) {
 	must(t, j.Close(t.Context()))
 }
 
+// LeasesByTheDatabasesClock runs the test of a database whose clock is aheadBy before this process's, or behind: leases
+// are taken, renewed and run out by that of the database only. settings has it stand still at a time.
+func LeasesByTheDatabasesClock(t *testing.T, begin func(t *testing.T) *Database, settings func(t *testing.T, d *Database, at time.Time) map[string]string) {
+	for name, by := range map[string]time.Duration{"Ahead": aheadBy, "Behind": -aheadBy} {
+		t.Run(name, func(t *testing.T) {
+			d := begin(t)
+			leasesAt(t, d, time.Now().Add(by).Truncate(time.Second), func(at time.Time) map[string]string { return settings(t, d, at) })
+		})
+	}
+}
+
+func leasesAt(t *testing.T, d *Database, now time.Time, settings func(at time.Time) map[string]string) {
+	const lease = time.Second // OpenDB's
+	db, err := d.Pool()
+	must(t, err)
+	defer func() { must(t, db.Close()) }()
+	until := func() (ms int64) {
+		must(t, db.QueryRowContext(t.Context(), "SELECT lease_until FROM "+d.Tables+"subscriber WHERE name = 'listener'").Scan(&ms))
+		return ms
+	}
+	change := func(set string) { must(t, d.Execute(t.Context(), "UPDATE "+d.Tables+"subscriber SET "+set)) }
+	// process runs while the database's clock stands at a time.
+	process := func(at time.Time, f func(l *listener)) {
+		db, err := d.With(settings(at))
+		must(t, err)
+		j, err := d.OpenDB(db, types())
+		must(t, err)
+		l := listen(j)
+		f(l)
+		must(t, l.bus.Shutdown(t.Context()))
+		must(t, j.Close(t.Context()))
+		must(t, db.Close())
+	}
+	process(now, func(l *listener) {
+		must(t, l.bus.Publish(t.Context(), Counted{"k", 0}))
+		l.hears(t, "k", 1)
+		want := now.Add(lease).UnixMilli()
+		if got := until(); got != want {
+			t.Errorf("the lease is until %d, expected %d", got, want)
+		}
+		change(fmt.Sprint("lease_until = ", now.UnixMilli()))
+		for deadline := time.Now().Add(20 * time.Second); until() != want; <-time.After(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the lease is until %d, and not renewed until %d", until(), want)
+			}
+		}
+	})
+	change(fmt.Sprint("owner = 'dead', lease_until = ", now.Add(lease).UnixMilli()))
+	process(now.Add(lease/2), func(l *listener) {
+		must(t, l.bus.Publish(t.Context(), Counted{"k", 1}))
+		must(t, l.bus.Flush(t.Context()))
+		if got := l.of("k"); len(got) > 0 {
+			t.Errorf("heard %v of a place that is another's", got)
+		}
+	})
+	process(now.Add(2*lease), func(l *listener) {
+		if got := fmt.Sprint(l.hears(t, "k", 1)); got != "[1]" {
+			t.Errorf("heard %s", got)
+		}
+		if got, want := until(), now.Add(3*lease).UnixMilli(); got != want {
+			t.Errorf("the lease is until %d, expected %d", got, want)
+		}
+	})
+}
+
 // postponed handles event 0 for a subscriber, and lets event 1 wait for its next attempt, by a clock that says now.
 func postponed(t *testing.T, j *sqljournal.Journal, now time.Time) {
 	c, err := j.Open(t.Context(), jitney.Durable{Name: "retrying", From: jitney.FromBeginning()})

@@ -18,9 +18,11 @@ import (
 // Outbox runs the tests of what is published in a transaction.
 func Outbox(t *testing.T, begin func(t *testing.T) *Database) {
 	t.Run("IfAndOnlyIf", func(t *testing.T) { outbox(t, begin(t)) })
+	t.Run("Savepoint", func(t *testing.T) { savepoint(t, begin(t)) })
 	t.Run("Order", func(t *testing.T) { outboxOrder(t, begin(t)) })
 	t.Run("Batches", func(t *testing.T) { outboxBatches(t, begin(t)) })
 	if d := begin(t); d.Concurrent {
+		t.Run("OwnTransaction", func(t *testing.T) { ownTransaction(t, begin(t)) })
 		t.Run("Late", func(t *testing.T) { late(t, d) })
 	}
 }
@@ -58,6 +60,85 @@ func outbox(t *testing.T, d *Database) {
 		t.Errorf("heard %v, expected %v", got, want)
 	}
 	must(t, l.bus.Shutdown(ctx))
+}
+
+// What is published behind a savepoint is undone with it, although the transaction commits.
+func savepoint(t *testing.T, d *Database) {
+	j := open(t, d)
+	l := listen(j)
+	must(t, j.Tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return partUndone(ctx, l.bus, tx) }))
+	must(t, l.bus.Publish(t.Context(), Counted{"k", 99}))
+	if got := fmt.Sprint(l.hears(t, "k", 5)); got != "[1 4 5 7 99]" {
+		t.Errorf("heard %s", got)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
+	if got := len(everything(t, j)); got != 5 {
+		t.Errorf("%d events are stored", got)
+	}
+}
+
+// partUndone publishes 1 to 7 in tx, and undoes 2, 3 and 6.
+func partUndone(ctx context.Context, b *jitney.Bus, tx *sql.Tx) error {
+	publish := func(ns ...int) func() error {
+		events := make([]jitney.Event, len(ns))
+		for i, n := range ns {
+			events[i] = Counted{"k", n}
+		}
+		return func() error { return b.Publish(ctx, events...) }
+	}
+	execute := func(statement string) func() error {
+		return func() error {
+			_, err := tx.ExecContext(ctx, statement)
+			return err
+		}
+	}
+	for _, step := range []func() error{
+		publish(1),
+		execute("SAVEPOINT outer_one"), publish(2, 3), execute("ROLLBACK TO SAVEPOINT outer_one"),
+		publish(4),
+		execute("SAVEPOINT kept"), publish(5),
+		execute("SAVEPOINT inner_one"), publish(6), execute("ROLLBACK TO SAVEPOINT inner_one"),
+		execute("RELEASE SAVEPOINT kept"), publish(7),
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The same holds in a transaction that the application has begun itself, and nothing is left of one whose owner panics
+// between the publishing and the commit.
+func ownTransaction(t *testing.T, d *Database) {
+	db, err := d.Pool()
+	must(t, err)
+	defer func() { must(t, db.Close()) }()
+	j, err := d.OpenDB(db, types())
+	must(t, err)
+	l := listen(j)
+	in := func(f func(ctx context.Context, tx *sql.Tx) error) {
+		defer func() { _ = recover() }()
+		tx, err := db.BeginTx(t.Context(), nil)
+		must(t, err)
+		defer tx.Rollback() //nolint:errcheck // as applications have it: after Commit it does nothing
+		must(t, f(j.WithTx(t.Context(), tx), tx))
+		must(t, tx.Commit())
+	}
+	in(func(ctx context.Context, tx *sql.Tx) error { return partUndone(ctx, l.bus, tx) })
+	l.hears(t, "k", 4)
+	in(func(ctx context.Context, _ *sql.Tx) error {
+		must(t, l.bus.Publish(ctx, Counted{"k", 50}, Counted{"k", 51}))
+		panic("in the application")
+	})
+	in(func(ctx context.Context, _ *sql.Tx) error { return l.bus.Publish(ctx, Counted{"k", 60}) })
+	if got := fmt.Sprint(l.hears(t, "k", 5)); got != "[1 4 5 7 60]" {
+		t.Errorf("heard %s", got)
+	}
+	must(t, l.bus.Shutdown(t.Context()))
+	if got := len(everything(t, j)); got != 5 {
+		t.Errorf("%d events are stored", got)
+	}
+	must(t, j.Close(t.Context()))
 }
 
 // The events of transactions that excluded each other come in the order of their commits; none is lost.

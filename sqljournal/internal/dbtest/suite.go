@@ -23,6 +23,10 @@ type Database struct {
 	OpenDB func(db *sql.DB, types *wire.Types) (*sqljournal.Journal, error)
 	// Pool makes such a pool.
 	Pool func() (*sql.DB, error)
+	// With makes one whose sessions have these settings.
+	With func(settings map[string]string) (*sql.DB, error)
+	// Waiting counts the statements that wait for a lock and are LIKE its argument.
+	Waiting string
 	// Dialled makes one whose connections are made by dial.
 	Dialled func(dial Dial) (*sql.DB, error)
 	// Schema is the schema as plain SQL, for the journal that Open opens.
