@@ -44,7 +44,8 @@ func FuzzRow(f *testing.F) {
 	for _, data := range []string{``, `{`, `null`, `[]`, `{"N":"one"}`, "\xff"} {
 		f.Add(uint8(5), uint8(blob), int64(0), []byte(data), true)
 	}
-	f.Add(uint8(4), uint8(text), int64(0), []byte(`{"datacontenttype":"application/json","eventversion":"99","source":"jitney","time":"2026-11-21T15:40:55Z"}`), true)
+	const future = `{"datacontenttype":"application/json","eventversion":"99","source":"jitney","time":"2026-11-21T15:40:55Z"}`
+	f.Add(uint8(4), uint8(text), int64(0), []byte(future), true)
 	f.Add(uint8(2), uint8(text), int64(0), []byte("nobody.knows"), true)
 	f.Add(uint8(2), uint8(text), int64(0), []byte{}, true)
 	f.Add(uint8(3), uint8(integer), int64(-1<<63), []byte{}, true)
@@ -68,7 +69,8 @@ func FuzzRow(f *testing.F) {
 			(SELECT id, type, at, attributes, data, crc FROM original) WHERE pos = 2`))
 		if name == "pos" { // SQLite sees to it that there is one, and that it is a number
 			number |= -1 << 63
-			require.NoError(t, j.Exec(ctx, `INSERT INTO jitney_log SELECT ?, zeroblob(16), type, at, attributes, data, crc FROM original`, number))
+			require.NoError(t, j.Exec(ctx, `INSERT INTO jitney_log
+				SELECT ?, zeroblob(16), type, at, attributes, data, crc FROM original`, number))
 			defer func() { require.NoError(t, j.Exec(ctx, `DELETE FROM jitney_log WHERE pos < 0`)) }()
 		} else {
 			require.NoError(t, j.Exec(ctx, `UPDATE jitney_log SET `+name+` = ? WHERE pos = 2`, value))
@@ -128,7 +130,8 @@ func seal(t *testing.T, j *sqlite.Journal) {
 		var typ, attributes string
 		var at int64
 		tx := j.TxOf(ctx)
-		if tx.QueryRowContext(ctx, `SELECT id, type, at, attributes, data FROM jitney_log WHERE pos = 2`).Scan(&id, &typ, &at, &attributes, &data) != nil {
+		row := tx.QueryRowContext(ctx, `SELECT id, type, at, attributes, data FROM jitney_log WHERE pos = 2`)
+		if row.Scan(&id, &typ, &at, &attributes, &data) != nil {
 			return nil
 		}
 		var crc uint32
