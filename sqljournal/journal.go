@@ -172,15 +172,7 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	}
 	var last int64
 	if err := j.tx(ctx, func(tx *writeTx) (err error) {
-		next, err := tx.number(ctx, `SELECT {next}{lock}`)
-		if err != nil {
-			return err
-		}
-		last = next - 1
-		newest, err := tx.number(ctx, `SELECT COALESCE(MAX(pos), ?) FROM {p}log`, last)
-		if err == nil && newest != last {
-			err = fmt.Errorf("%w: its newest event is %d, and %d is to be the next", ErrCorrupt, newest, next)
-		}
+		last, err = tx.newest(ctx)
 		return err
 	}); err != nil {
 		return err
@@ -192,6 +184,24 @@ func (j *Journal) open(ctx context.Context, hooks Hooks) error {
 	}
 	j.recent.known(last)
 	return nil
+}
+
+// newest returns the position of the newest event, and an error if the next one cannot be written behind it.
+func (tx *writeTx) newest(ctx context.Context) (last int64, err error) {
+	if !tx.j.d.Shared { // elsewhere the lock tells whether the log can only be read
+		if err := tx.exec(ctx, `UPDATE {p}head SET next = next WHERE id = 0`); err != nil {
+			return 0, err
+		}
+	}
+	next, err := tx.number(ctx, `SELECT {next}{lock}`)
+	if err != nil {
+		return 0, err
+	}
+	last, err = tx.number(ctx, `SELECT COALESCE(MAX(pos), ?) FROM {p}log`, next-1)
+	if err == nil && last != next-1 {
+		err = fmt.Errorf("%w: its newest event is %d, and %d is to be the next", ErrCorrupt, last, next)
+	}
+	return last, err
 }
 
 // End implements [jitney.Journal]. What has been committed to the outbox is moved first.

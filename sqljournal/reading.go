@@ -185,15 +185,28 @@ func eachRecord(rows *sql.Rows, more func(*record) []any, f func(*record) bool) 
 			to = append(to, more(r)...)
 		}
 		if err := rows.Scan(to...); err != nil {
-			return err
+			if !r.scanDamaged(rows, to) {
+				return err
+			}
+			crc = -1
 		}
 		copy(r.id[:], id)
 		if r.crc = uint32(crc); int64(r.crc) != crc {
-			return fmt.Errorf("position %d: %w: its checksum is %d", r.pos, ErrCorrupt, crc)
+			r.crc = ^r.sum() // which does not fit
 		}
 		if !f(r) {
 			break
 		}
 	}
 	return rows.Err()
+}
+
+// scanDamaged scans a row of which a column has no value that r has a place for: of the recordColumns, which to begins
+// with, it takes the position and the ID. It reports whether that could be done.
+func (r *record) scanDamaged(rows *sql.Rows, to []any) bool {
+	r.typ, r.at, r.attributes, r.data = "", 0, "", nil
+	for i := range 5 {
+		to[2+i] = new(any)
+	}
+	return rows.Scan(to...) == nil
 }

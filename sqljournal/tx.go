@@ -65,7 +65,8 @@ func (j *Journal) tx(ctx context.Context, f func(*writeTx) error) error {
 	if err := f(tx); err != nil {
 		over, cancel := j.patiently(context.WithoutCancel(ctx))
 		defer cancel()
-		if _, failed := tx.conn.ExecContext(over, "ROLLBACK"); failed != nil {
+		_, failed := tx.conn.ExecContext(over, "ROLLBACK")
+		if failed != nil || !j.d.Shared && j.d.Classify(err) == Lost { // a server's says at its next BEGIN that it is lost
 			j.abandon() // its end is the transaction's
 		}
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -252,18 +253,26 @@ func TestWhatOpenRefuses(t *testing.T) {
 	require.NoError(t, os.Symlink(target, link))
 	noDatabase := filepath.Join(dir, "text")
 	require.NoError(t, os.WriteFile(noDatabase, []byte("this is a letter, not a database, and long enough to be looked at"), 0o600))
-	for name, path := range map[string]string{
-		"a folder that is not there": filepath.Join(dir, "no", "journal.db"),
-		"a folder":                   dir,
-		"a link":                     link,
-		"a text":                     noDatabase,
-		"memory":                     ":memory:",
-		"no name":                    "",
+	for name, c := range map[string]struct {
+		path, reason string
+		is           error
+	}{
+		"a folder that is not there": {filepath.Join(dir, "no", "journal.db"), "no such file or directory", os.ErrNotExist},
+		"a folder":                   {dir, "no regular file, but d", nil},
+		"below a file":               {filepath.Join(target, "journal.db"), "not a directory", nil},
+		"a link":                     {link, "no regular file, but L", nil},
+		"a name that is too long":    {filepath.Join(dir, strings.Repeat("n", 300)), "file name too long", nil},
+		"a text":                     {noDatabase, "not a database", nil},
+		"memory":                     {":memory:", "a journal is a file", jitney.ErrNotDurable},
+		"no name":                    {"", "a journal is a file", jitney.ErrNotDurable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := openAt(path)
-			require.Error(t, err)
-			assert.Contains(t, err.Error(), path)
+			_, err := openAt(c.path)
+			require.ErrorContains(t, err, "open "+c.path+": ")
+			require.ErrorContains(t, err, c.reason)
+			if c.is != nil {
+				require.ErrorIs(t, err, c.is)
+			}
 		})
 	}
 	_, err := openAt(":memory:")

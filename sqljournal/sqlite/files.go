@@ -97,10 +97,7 @@ func (f *files) verify(last int64, log *slog.Logger) error {
 		return err
 	}
 	f.info = info
-	if kind := network(f.path); kind != "" {
-		log.Warn("sqlite: journal is on a file system whose locks and fsync are not to be relied on",
-			slog.String("path", f.path), slog.String("file_system", kind))
-	}
+	f.tellOf(network(f.path), log)
 	b := make([]byte, 20)
 	n, _ := f.tail.ReadAt(b, 0) // a shorter one is an error too
 	if n == len(b) && string(b[:8]) == magic && crc32.ChecksumIEEE(b[:16]) == binary.LittleEndian.Uint32(b[16:]) {
@@ -118,6 +115,14 @@ func (f *files) verify(last int64, log *slog.Logger) error {
 	}
 	f.mark(last)
 	return nil
+}
+
+// tellOf says that the journal is on a network's file system, if it has the name of one.
+func (f *files) tellOf(network string, log *slog.Logger) {
+	if network != "" {
+		log.Warn("sqlite: journal is on a file system whose locks and fsync are not to be relied on",
+			slog.String("path", f.path), slog.String("file_system", network))
+	}
 }
 
 // ErrMoved says that the journal's file has been removed, moved or replaced while it was open: what is stored now

@@ -177,8 +177,8 @@ func classify(err error) sqljournal.Fault {
 		return sqljournal.Busy
 	case 13: // SQLITE_FULL
 		return sqljournal.Full
-	case 10, 26, 11: // SQLITE_IOERR, SQLITE_NOTADB, SQLITE_CORRUPT
-		return sqljournal.Lost
+	case 10, 26, 11, 8: // SQLITE_IOERR, SQLITE_NOTADB, SQLITE_CORRUPT, SQLITE_READONLY
+		return sqljournal.Lost // it opens a file to read if open(2) fails to open it to write, and stays with that
 	case 19: // SQLITE_CONSTRAINT
 		if e.Code() == 2067 || e.Code() == 1555 { // of a unique index, or a primary key
 			return sqljournal.Duplicate

@@ -12,13 +12,13 @@ import (
 // TestG28ErrorsAtEachSystemCall lets the system calls of a child fail for a while, as on a disk that is full or broken
 // and recovers: those that one thread makes from one number to another. The child goes on publishing, and the same
 // process gets through. What SQLite makes of an error is its own: to it a full disk is an I/O error where it enlarges
-// the index of its log.
+// the index of its log, and a quota that is used up always is.
 func TestG28ErrorsAtEachSystemCall(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	states, bad, doubted, refused, unopened, acked := 0, 0, 0, 0, 0, 0
 	classes := make(map[string]int)
 	for _, c := range []struct{ call, errors, windows string }{
-		{"pwrite64", "EIO ENOSPC", "1..20 60..79"},
+		{"pwrite64", "EIO ENOSPC EDQUOT", "1..20 60..79"},
 		{"fsync", "EIO", "1..20 11..30"},
 		{"pwrite64,pread64,fsync,open", "EIO", "5..24 60..79"},
 		{"ftruncate", "EIO", "1..20"},
@@ -39,6 +39,9 @@ func TestG28ErrorsAtEachSystemCall(t *testing.T) {
 					if classes[class] += n; strings.Contains(class, " ") {
 						wrong = append(wrong, class)
 					}
+				}
+				if name == "EDQUOT" && r.classes["full"] > 0 {
+					wrong = append(wrong, "a used up quota is called a full disk")
 				}
 				if r.handled != len(r.acked) {
 					wrong = append(wrong, fmt.Sprintf("%d of %d acknowledged are handled", r.handled, len(r.acked)))
