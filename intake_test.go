@@ -75,7 +75,7 @@ func TestShutdownNamesWhatStandsInNoLaneYet(t *testing.T) {
 func TestAKeyDoesNotWaitForAnothersBacklog(t *testing.T) {
 	bubble(t, func(t *testing.T, b *jitney.Bus) {
 		var got []string
-		jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
+		s := jitney.Subscribe(b, "s", func(ctx context.Context, f fact) error {
 			got = append(got, f.Key)
 			if len(got) == 5 {
 				return b.Publish(ctx, fact{Key: "late"})
@@ -86,7 +86,9 @@ func TestAKeyDoesNotWaitForAnothersBacklog(t *testing.T) {
 		for range 500 {
 			events = append(events, fact{Key: "early"})
 		}
+		s.Pause() // so that all of them are there before the first is handled
 		require.NoError(t, b.Publish(t.Context(), events...))
+		s.Resume()
 		require.NoError(t, b.Flush(t.Context()))
 		assert.Less(t, slices.Index(got, "late"), 5+20)
 	})

@@ -132,7 +132,7 @@ func seal(t *testing.T, j *sqlite.Journal) {
 		tx := j.TxOf(ctx)
 		row := tx.QueryRowContext(ctx, `SELECT id, type, at, attributes, data FROM jitney_log WHERE pos = 2`)
 		if row.Scan(&id, &typ, &at, &attributes, &data) != nil {
-			return nil
+			return nil //nolint:nilerr // no checksum fits such a row
 		}
 		var crc uint32
 		table := crc32.MakeTable(crc32.Castagnoli)
